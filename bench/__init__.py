@@ -1,0 +1,1 @@
+"""What the shim costs, beside no shim and beside peers, measured round-robin in one run."""

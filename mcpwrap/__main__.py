@@ -1,0 +1,6 @@
+"""`python -m mcpwrap`, the same as the console script."""
+
+from mcpwrap.cli.main import main
+
+if __name__ == "__main__":
+    main()

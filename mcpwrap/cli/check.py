@@ -1,0 +1,149 @@
+"""`mcpwrap check`: are the files that count here without fault, and what is the digest? Changes nothing, asks nobody."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import click
+
+from mcpwrap.cli.here import Found, Here, need
+from mcpwrap.cli.screen import Ink, count, place_lines
+from mcpwrap.core.rules import Outcome, RuleTable
+from mcpwrap.core.visible import spell_out
+from mcpwrap.errors import ConfigError
+from mcpwrap.policy.load import ProjectPolicy, rules_for
+from mcpwrap.policy.trust import commands_of, digest, verify_command, warnings_for
+
+FAULTY: Final = 2
+"""Exit code where a file can't be used (POLICY.md §7)."""
+
+_TRUST_WORDS: Final = {
+    "trusted": "trusted",
+    "changed": "changed since it was accepted; `mcpwrap trust` shows what differs",
+    "untrusted": "not trusted yet; `mcpwrap trust` shows what it would let run",
+}
+
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found so far."""
+
+    errors: list[ConfigError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@click.command()
+@click.option("--project", metavar="DIR", help="The project, where it isn't the one you are in.")
+@click.option("--json", "as_json", is_flag=True, help="For programs; `digest` is what `mcpwrap trust --digest` takes.")
+def check(project: str | None, as_json: bool) -> int:
+    """Look for faults in the project's file, your own and the administrator's. Exit code 2 where there is one."""
+    here = Here.now()
+    found = need(project, here)
+    findings = Findings()
+    policy = _try(found.lying, findings)
+    _try(here.user, findings)
+    _try(here.site, findings)
+    if policy is not None:
+        findings.warnings += _warnings(found, policy)
+    if as_json:
+        click.echo(json.dumps(_facts(found, policy, findings), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_lines(found, policy, findings, Ink.of(sys.stdout))))
+    return FAULTY if findings.errors else 0
+
+
+def _try(read: Callable[[], T], findings: Findings) -> T | None:
+    try:
+        return read()
+    except ConfigError as error:
+        findings.errors.append(error)
+        return None
+
+
+def _warnings(found: Found, policy: ProjectPolicy) -> Iterator[str]:
+    yield from warnings_for(policy)
+    for command in commands_of(policy, found.here.env, {}):
+        if command.argv and not command.executable:
+            yield f"{command.server}: `{command.argv[0]}` was not found; the server can't start on this machine"
+    record = found.standing.record
+    if record is not None and found.standing.state == "trusted":
+        for server in policy.servers.values():
+            if server.command is not None:
+                why = verify_command(record, server.name, server.command, found.here.env, policy=server)
+                if why:
+                    yield f"{server.name}: {why}; it is held until `mcpwrap trust`"
+    for server in policy.servers.values():
+        rules = rules_for(policy, server.name, (), server.command or ())
+        for table in (rules.tools, rules.resources, rules.prompts, rules.server_requests, rules.extra_methods):
+            yield from (f"{server.name}: {text}" for text in _contradictions(table))
+
+
+def _contradictions(table: RuleTable) -> Iterator[str]:
+    """Literal names that one list lets in and another denies: the denial wins, which may not be what was meant."""
+    literals: dict[str, dict[Outcome, int]] = {}
+    for rule in table.rules:
+        for pattern in rule.patterns:
+            if pattern.literal is not None:
+                literals.setdefault(pattern.literal, {}).setdefault(rule.effect, pattern.line)
+    for name, effects in literals.items():
+        if Outcome.DENY in effects and len(effects) > 1:
+            admitting = min(effects)
+            yield (
+                f"`{name}` stands in `{admitting.label}` ({table.file}:{effects[admitting]}) and in `deny` "
+                f"({table.file}:{effects[Outcome.DENY]}); `deny` wins"
+            )
+
+
+def _facts(found: Found, policy: ProjectPolicy | None, findings: Findings) -> dict[str, Any]:
+    return {
+        "digest": digest(found.data, found.lock),
+        "file": found.project.file,
+        "project": found.root,
+        "trust": found.standing.state,
+        "errors": [
+            {
+                "file": error.file,
+                "line": error.line,
+                "column": error.column,
+                "message": str(error),
+                "excerpt": error.excerpt,
+                "hint": error.hint,
+            }
+            for error in findings.errors
+        ],
+        "warnings": findings.warnings,
+        "servers": [
+            {
+                "name": server.name,
+                "command": None if server.command is None else list(server.command),
+                "cwd": server.cwd,
+                "env": dict(server.env),
+                "inherit_env": list(server.inherit_env),
+                "line": server.line,
+            }
+            for server in (policy.servers.values() if policy else ())
+        ],
+    }
+
+
+def _lines(found: Found, policy: ProjectPolicy | None, findings: Findings, ink: Ink) -> list[str]:
+    lines: list[str] = []
+    for error in findings.errors:
+        lines += [f"{ink('red', 'error:')} {spell_out(str(error))}", *place_lines(error)]
+        if error.hint:
+            lines.append(f"{ink('bold', 'hint:')} {spell_out(error.hint)}")
+    lines += [f"{ink('yellow', 'warning:')} {spell_out(text)}" for text in findings.warnings]
+    if not findings.errors and policy is not None:
+        what = count(len(policy.servers), "server")
+        lines.append(
+            f"{spell_out(found.file_name)}: {ink('green', 'no fault')}, {what}; {_TRUST_WORDS[found.standing.state]}"
+        )
+        lines.append(f"digest  {digest(found.data, found.lock)}")
+    return lines

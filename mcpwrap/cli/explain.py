@@ -1,0 +1,234 @@
+"""`mcpwrap explain`: why a call is let through or refused, and what would have to change (POLICY.md §3)."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any, Final
+
+import click
+
+from mcpwrap.audit.reader import find_ref
+from mcpwrap.cli import completion
+from mcpwrap.cli.here import Found, Here, look, need, own_servers
+from mcpwrap.cli.screen import Ink, columns, day
+from mcpwrap.cli.verdict import WORDS, Verdict, judge, reason_rows, remedies
+from mcpwrap.core.rules import Outcome
+from mcpwrap.core.visible import spell_out
+from mcpwrap.errors import ConfigError, McpwrapError, UsageError
+from mcpwrap.policy.load import ProjectPolicy
+
+DENIED: Final = 4
+"""Exit code where the answer is a denial (POLICY.md §7)."""
+
+_TARGETS: Final = ("tool", "uri", "prompt", "task")
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """The policy that a question is judged by, and what is to be said about it; "" where it simply is the trusted one."""
+
+    found: Found
+    policy: ProjectPolicy
+    note: str
+
+
+@click.command()
+@click.option("--project", metavar="DIR", help="The project, where it isn't the one you are in.")
+@click.option("--method", metavar="METHOD", help="Another method than tools/call; TOOL is then its prompt or URI.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.argument("server_or_ref", metavar="SERVER|REF", shell_complete=completion.servers)
+@click.argument("tool", required=False, shell_complete=completion.tools)
+@click.argument("arguments", metavar="[ARGS-JSON]", required=False)
+def explain(
+    project: str | None, method: str | None, as_json: bool, server_or_ref: str, tool: str | None, arguments: str | None
+) -> int:
+    """Why a call is let through or refused, and what would have to change.
+
+    SERVER TOOL [ARGS-JSON] asks the policy; REF is the short id that a refusal carries. Exit code 4 where it is denied.
+    """
+    here = Here.now()
+    if tool is None and method is None:
+        return _explain_ref(here, server_or_ref, project, as_json=as_json)
+    _check_arguments(arguments)
+    basis = _basis(need(project, here), server_or_ref)
+    verdict = _judge(basis, server_or_ref, method or "tools/call", tool or "")
+    facts = _facts(basis, server_or_ref, method or "tools/call", verdict)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        ink = Ink.of(sys.stdout)
+        click.echo("\n".join(_lines(facts, verdict, ink)))
+        if arguments is not None:
+            click.echo("note: this version judges by names alone; the arguments made no difference")
+    return DENIED if verdict.outcome is Outcome.DENY else 0
+
+
+def _check_arguments(arguments: str | None) -> None:
+    if arguments is None:
+        return
+    try:
+        value = json.loads(arguments)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            "ARGS-JSON isn't valid JSON", hint="""quote it for the shell: '{"path": "src/app.py"}'"""
+        ) from error
+    if not isinstance(value, dict):
+        raise UsageError(
+            "ARGS-JSON isn't an object", hint="""a tool's arguments have names: '{"path": "src/app.py"}'"""
+        )
+
+
+def _basis(found: Found, server: str) -> Basis:
+    """The accepted policy, or the file as it lies there where nothing was; the person's own servers after the project's."""
+    record = found.standing.record
+    accepted = found.accepted()
+    if accepted is not None and server in accepted.servers:
+        if found.standing.state != "changed" or record is None:
+            return Basis(found, accepted, "")
+        since = day(record.accepted_at)
+        return Basis(found, accepted, f"by the version accepted on {since}; a change waits: `mcpwrap trust`")
+    lying: ProjectPolicy | None = None
+    try:
+        lying = found.lying()
+    except ConfigError:
+        if accepted is None:
+            raise
+    if lying is not None and server in lying.servers:
+        held = "nothing of it runs" if accepted is None else f"`{server}` is held"
+        return Basis(found, lying, f"by {found.file_name} as it stands; {held} until you accept it: `mcpwrap trust`")
+    if not found.own:
+        own = own_servers(found.here)
+        if own is not None:
+            policy = own.accepted() or own.lying()
+            if server in policy.servers:
+                return _basis(own, server)
+    raise _unknown_server(found, server, [*(accepted.servers if accepted else ()), *(lying.servers if lying else ())])
+
+
+def _unknown_server(found: Found, server: str, names: list[str]) -> UsageError:
+    near = difflib.get_close_matches(server, names, n=1)
+    known = ", ".join(f"`{name}`" for name in dict.fromkeys(names)) or "none"
+    hint = f"did you mean `{near[0]}`?" if near else f"its servers: {known}"
+    return UsageError(f"{spell_out(found.file_name)} has no server `{spell_out(server)}`", hint=hint)
+
+
+def _judge(basis: Basis, server: str, method: str, name: str) -> Verdict:
+    """The one place where this command meets the decision."""
+    return judge(basis.found.rules(basis.policy, basis.policy.servers[server]), method, name)
+
+
+def _facts(basis: Basis, server: str, method: str, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "project": basis.found.root,
+        "trust": basis.found.standing.state,
+        "server": server,
+        "method": method,
+        "name": verdict.name,
+        "outcome": verdict.outcome.label,
+        "reasons": [
+            {"file": r.file, "line": r.line, "effect": r.effect, "text": r.text} for r in verdict.decision.reasons
+        ],
+        "remedy": list(remedies(verdict, own_file=basis.policy.file)),
+        "note": basis.note,
+    }
+
+
+def _lines(facts: dict[str, Any], verdict: Verdict, ink: Ink) -> list[str]:
+    what = f"{spell_out(facts['server'])} › {spell_out(verdict.name or facts['method'])}"
+    if facts["method"] != "tools/call":
+        what += f"  ({spell_out(facts['method'])})"
+    lines = [f"{ink('bold', what)}: {_paint(verdict.outcome, ink)}"]
+    lines += columns(reason_rows(verdict.decision.reasons))
+    if facts["note"]:
+        lines.append(spell_out(facts["note"]))
+    return lines + _remedy_lines(facts["remedy"])
+
+
+def _remedy_lines(steps: list[str]) -> list[str]:
+    return ["to let it run:", *(f"  {i}. {step}" for i, step in enumerate(steps, 1))] if steps else []
+
+
+def _paint(outcome: Outcome, ink: Ink) -> str:
+    colour = "green" if outcome <= Outcome.LOG else "yellow" if outcome is Outcome.ASK else "red"
+    return ink("green" if colour == "green" else "yellow" if colour == "yellow" else "red", WORDS[outcome])
+
+
+# a refusal that was seen
+
+
+def _explain_ref(here: Here, text: str, project: str | None, *, as_json: bool) -> int:
+    ref = text.strip("() ").removeprefix("ref").strip()
+    records = find_ref(here.audit_folder, ref)
+    if not records:
+        raise McpwrapError(
+            f"no audit record has the ref `{spell_out(ref)}`",
+            hint="`mcpwrap log` shows the refs; for a server's tool: `mcpwrap explain SERVER TOOL`",
+        )
+    # a run of another time may have had the same ref; the latest one is meant
+    record = next((r for r in reversed(records) if r.get("outcome")), records[-1])
+    records = [r for r in records if r.get("shim") == record.get("shim")]
+    today = _today(here, record, project)
+    if as_json:
+        facts = _facts(*today) if isinstance(today, tuple) else None
+        click.echo(json.dumps({"records": records, "today": facts}, indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_ref_lines(records, record, today, Ink.of(sys.stdout))))
+    return DENIED if record.get("outcome") == "deny" else 0
+
+
+def _today(here: Here, record: dict[str, Any], project: str | None) -> tuple[Basis, str, str, Verdict] | str:
+    """The same question to the policy as it is now, or why it can't be put."""
+    server, method = str(record.get("server", "")), str(record.get("method", ""))
+    name = next((str(record[key]) for key in _TARGETS if record.get(key)), "")
+    try:
+        found = look(project or str(record.get("project", "")) or None, here)
+        if found is None:
+            return "its project isn't there any more"
+        basis = _basis(found, server)
+        return basis, server, method, _judge(basis, server, method, name)
+    except McpwrapError as error:
+        return str(error)
+
+
+def _ref_lines(
+    records: list[dict[str, Any]], record: dict[str, Any], today: tuple[Basis, str, str, Verdict] | str, ink: Ink
+) -> list[str]:
+    name = next((str(record[key]) for key in _TARGETS if record.get(key)), "") or str(record.get("method", ""))
+    status = next((str(r["status"]) for r in reversed(records) if r.get("status")), "")
+    outcome = str(record.get("outcome", ""))
+    head = f"{spell_out(str(record.get('server', '')))} › {spell_out(name)}"
+    lines = [f"{ink('bold', head)}: {spell_out(outcome or 'no decision')}{f', {spell_out(status)}' if status else ''}"]
+    rows = [("when", spell_out(str(record.get("time", "")))), ("project", spell_out(str(record.get("project", ""))))]
+    rows.append(("method", spell_out(str(record.get("method", "")))))
+    if "arguments" in record:
+        rows.append(("arguments", spell_out(json.dumps(record["arguments"], ensure_ascii=False), limit=1000)))
+    if record.get("note"):
+        rows.append(("note", spell_out(str(record["note"]))))
+    lines += columns(rows)
+    reasons = [r for r in record.get("reasons") or () if isinstance(r, dict)]
+    lines += columns([_recorded_reason(r) for r in reasons])
+    if isinstance(today, str):
+        return [*lines, f"today: can't be said, {spell_out(today)}"]
+    basis, server, method, verdict = today
+    facts = _facts(basis, server, method, verdict)
+    if verdict.outcome.label == outcome and _same_reasons(facts["reasons"], reasons):
+        return lines + ([spell_out(basis.note)] if basis.note else []) + _remedy_lines(facts["remedy"])
+    return [*lines, "today it would be another answer:", *(f"  {line}" for line in _lines(facts, verdict, ink))]
+
+
+def _recorded_reason(reason: dict[str, Any]) -> tuple[str, str, str]:
+    place = str(reason.get("file", "")) or "mcpwrap"
+    line = reason.get("line")
+    return (
+        spell_out(f"{place}:{line}" if line else place),
+        spell_out(str(reason.get("effect", ""))),
+        spell_out(str(reason.get("text", ""))),
+    )
+
+
+def _same_reasons(now: list[dict[str, Any]], then: list[dict[str, Any]]) -> bool:
+    # the line may have moved without the rule having changed
+    return [(r["effect"], r["text"]) for r in now] == [(r.get("effect"), r.get("text")) for r in then]

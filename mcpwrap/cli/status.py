@@ -1,0 +1,273 @@
+"""`mcpwrap status`: where things stand in this project, and what to do next (MESSAGES.md, the end)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import click
+
+from mcpwrap.audit.reader import read
+from mcpwrap.cli.here import EXAMPLE, Found, Here, look
+from mcpwrap.cli.screen import Ink, columns, command_text, count, day, place_lines
+from mcpwrap.cli.verdict import reason_rows
+from mcpwrap.core.rules import Reason
+from mcpwrap.core.visible import spell_out
+from mcpwrap.errors import ConfigError, StateError
+from mcpwrap.policy.load import ProjectPolicy
+from mcpwrap.policy.trust import digest, verify_command
+
+LISTS_SEEN_S: Final = 30 * 86_400.0
+"""How far back a list of tools counts as the last one seen, in seconds; older ones say little about today's server."""
+
+REFUSALS_SHOWN: Final = 3
+"""The last refusals that are listed; `mcpwrap log --outcome deny` has all."""
+
+_COMMAND_SHOWN: Final = 48
+"""Characters of a command that are shown here, where nothing is decided; `trust` shows all of it."""
+
+_STATE_WORDS: Final = {"trusted": "green", "changed": "yellow", "untrusted": "yellow"}
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the audit says: lists per server, today's calls, the last refusals (newest first)."""
+
+    lists: dict[str, tuple[int, int]] = field(default_factory=dict)
+    calls: int = 0
+    refused: int = 0
+    refusals: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Standpoint:
+    """All that is shown. `held` says why a server would be held though the file is trusted; `fault` is a file's."""
+
+    found: Found
+    policy: ProjectPolicy | None
+    fault: ConfigError | None
+    held: Mapping[str, str]
+    seen: Seen
+
+
+@click.command()
+@click.option("--project", metavar="DIR", help="The project, where it isn't the one you are in.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def status(project: str | None = None, as_json: bool = False) -> int:
+    """Where things stand, and what to do next."""
+    here = Here.now()
+    found = look(project, here)
+    ink = Ink.of(sys.stdout)
+    if found is None:
+        click.echo(json.dumps({"project": None, "next": "mcpwrap.toml"}) if as_json else _start(here, ink))
+        return 0
+    stand = _standpoint(found)
+    if as_json:
+        click.echo(json.dumps(_facts(stand), indent=2, ensure_ascii=False))
+    else:
+        click.echo("\n".join(_lines(stand, ink)))
+    return 0
+
+
+def _standpoint(found: Found) -> Standpoint:
+    fault: ConfigError | None = None
+    policy: ProjectPolicy | None = None
+    try:
+        policy = found.lying()
+    except ConfigError as error:
+        fault = error
+    try:
+        accepted = found.accepted()
+    except ConfigError:
+        accepted = None
+    for read_file in (found.here.user, found.here.site):
+        try:
+            read_file()
+        except ConfigError as error:
+            # a broken file that tightens holds everything, so it goes first
+            fault = error
+    return Standpoint(found, accepted or policy, fault, _held(found, accepted, policy), _seen(found))
+
+
+def _held(found: Found, accepted: ProjectPolicy | None, lying: ProjectPolicy | None) -> dict[str, str]:
+    record = found.standing.record
+    if accepted is None or record is None:
+        return {}
+    held = {name: "new, not accepted yet" for name in (lying.servers if lying else ()) if name not in accepted.servers}
+    for name, server in accepted.servers.items():
+        argv = found.command(server)
+        if not argv:
+            held[name] = f"its command isn't trusted yet: mcpwrap trust {name} -- COMMAND …"
+        elif why := verify_command(record, name, argv, found.here.env, policy=server):
+            held[name] = why
+    return held
+
+
+def _seen(found: Found) -> Seen:
+    seen, folder = Seen(), found.here.audit_folder
+    now = datetime.now(UTC).astimezone()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+    try:
+        for record in read(
+            folder, since=time.time() - LISTS_SEEN_S, project=found.root, event="list", newest_first=True
+        ):
+            counts = record.get("counts")
+            if record.get("method") == "tools/list" and isinstance(counts, dict):
+                numbers = (counts.get("shown"), counts.get("total"))
+                if isinstance(numbers[0], int) and isinstance(numbers[1], int):
+                    seen.lists.setdefault(str(record.get("server", "")), (numbers[0], numbers[1]))
+        for record in read(folder, since=midnight, project=found.root, event="call", newest_first=True):
+            refused = record.get("status") == "refused"
+            seen.calls += record.get("direction") == "client" and record.get("status") in (None, "refused")
+            seen.refused += refused
+            if refused and len(seen.refusals) < REFUSALS_SHOWN:
+                seen.refusals.append(record)
+    except OSError as error:
+        raise StateError(
+            f"the audit folder `{folder}` can't be read: {(error.strerror or str(error)).lower()}",
+            hint=f"make it yours again: chown -R {_user()} {folder}",
+        ) from error
+    return seen
+
+
+def _user() -> str:
+    return os.environ.get("USER", "$USER")
+
+
+def _next(stand: Standpoint) -> str:
+    found = stand.found
+    option = "" if found.project.chosen_by != "--project" else f" --project {spell_out(found.root)}"
+    if stand.fault is not None:
+        return f"mend {stand.fault.place or 'the file'}, then: mcpwrap check{option}"
+    if found.standing.state != "trusted":
+        return f"mcpwrap trust{option}"
+    for name, why in stand.held.items():
+        return f"mcpwrap trust {name} -- COMMAND …" if "COMMAND" in why else f"mcpwrap trust{option}"
+    if stand.seen.refusals and stand.seen.refusals[0].get("ref"):
+        return f"mcpwrap explain {spell_out(str(stand.seen.refusals[0]['ref']))}"
+    if stand.policy is not None and stand.policy.servers and not stand.seen.lists:
+        name = next(iter(stand.policy.servers))
+        return f"put `mcpwrap run {spell_out(name)}` into your client's configuration, in place of the server's command"
+    return ""
+
+
+def _lines(stand: Standpoint, ink: Ink) -> list[str]:
+    found, state = stand.found, stand.found.standing.state
+    name = found.here.user_file if found.own else stand.policy.name if stand.policy else found.name
+    head = [spell_out(name), state, spell_out(found.project.file)]
+    painted = ink("green" if _STATE_WORDS[state] == "green" else "yellow", state)
+    lines = ["   ".join([ink("bold", head[0]), painted, *(() if found.own else (ink("dim", head[2]),))])]
+    record = found.standing.record
+    if state == "changed" and record is not None:
+        lines.append(f"  the version accepted on {day(record.accepted_at)} goes on judging until you accept the change")
+    if stand.fault is not None:
+        lines += [f"{ink('red', 'error:')} {spell_out(str(stand.fault))}", *place_lines(stand.fault)]
+        if stand.fault.hint:
+            lines.append(f"{ink('bold', 'hint:')} {spell_out(stand.fault.hint)}")
+    lines += _server_lines(stand)
+    refused = f" · {stand.seen.refused:,} refused" if stand.seen.refused else ""
+    lines.append(f"{ink('dim', 'today')}  {count(stand.seen.calls, 'call')}{refused}")
+    lines += columns(_refusal_rows(stand.seen))
+    todo = _next(stand)
+    return [*lines, f"{ink('dim', 'next')}   {todo}"] if todo else lines
+
+
+def _server_lines(stand: Standpoint) -> list[str]:
+    width = shutil.get_terminal_size().columns
+    rows: list[list[str]] = []
+    servers = stand.policy.servers if stand.policy else {}
+    for name, server in servers.items():
+        argv = stand.found.command(server)
+        command = command_text(argv) if argv else "(the client's command)"
+        rows.append([spell_out(name), _cut(command, min(_COMMAND_SHOWN, max(16, width // 2))), _tools(stand, name)])
+    rows += [[spell_out(name), "", why] for name, why in stand.held.items() if name not in servers]
+    return columns(rows, gap=3)
+
+
+def _tools(stand: Standpoint, name: str) -> str:
+    if name in stand.held:
+        return f"held: {spell_out(stand.held[name])}"
+    if name not in stand.seen.lists:
+        return "not seen yet"
+    shown, total = stand.seen.lists[name]
+    return f"{shown} of {count(total, 'tool')}" + (f", {total - shown} hidden" if shown < total else "")
+
+
+def _refusal_rows(seen: Seen) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for record in seen.refusals:
+        name = next((str(record[key]) for key in ("tool", "uri", "prompt", "task", "method") if record.get(key)), "")
+        place, text = _first_reason(record)
+        what = f"{record.get('server', '')} › {name}"
+        rows.append((spell_out(str(record.get("ref", ""))), _clock(record), spell_out(what, limit=60), text, place))
+    return rows
+
+
+def _first_reason(record: Mapping[str, Any]) -> tuple[str, str]:
+    reasons = record.get("reasons")
+    first = reasons[0] if isinstance(reasons, list) and reasons and isinstance(reasons[0], dict) else {}
+    line = first.get("line")
+    reason = Reason(
+        str(first.get("file", "")),
+        line if isinstance(line, int) else 0,
+        "",
+        str(first.get("text", "no reason recorded")),
+    )
+    place, _, text = reason_rows([reason])[0]
+    return place, text
+
+
+def _clock(record: Mapping[str, Any]) -> str:
+    try:
+        return f"{datetime.fromisoformat(str(record.get('time', ''))).astimezone():%H:%M}"
+    except ValueError:
+        return ""
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _start(here: Here, ink: Ink) -> str:
+    return (
+        f"no project here: there is no `mcpwrap.toml` in {spell_out(here.cwd)} or above\n"
+        f"\nTo start, put this into {ink('bold', 'mcpwrap.toml')} at the project's root and change what differs:\n\n"
+        + "".join(f"  {line}\n" if line else "\n" for line in EXAMPLE.splitlines())
+        + f"\n{ink('dim', 'next')}   mcpwrap trust, then `mcpwrap run git` in your client's configuration"
+    )
+
+
+def _facts(stand: Standpoint) -> dict[str, Any]:
+    found, seen, record = stand.found, stand.seen, stand.found.standing.record
+    servers = stand.policy.servers if stand.policy else {}
+    return {
+        "project": found.root,
+        "file": found.project.file,
+        "name": stand.policy.name if stand.policy else found.name,
+        "chosen_by": found.project.chosen_by,
+        "trust": found.standing.state,
+        "accepted_at": record.accepted_at if record else None,
+        "digest": digest(found.data, found.lock),
+        "fault": None if stand.fault is None else {"place": stand.fault.place, "message": str(stand.fault)},
+        "servers": [
+            {
+                "name": name,
+                "command": list(stand.found.command(server)),
+                "held": stand.held.get(name),
+                "tools": None
+                if name not in seen.lists
+                else {"shown": seen.lists[name][0], "total": seen.lists[name][1]},
+            }
+            for name, server in servers.items()
+        ],
+        "today": {"calls": seen.calls, "refused": seen.refused},
+        "refusals": [dict(refusal) for refusal in seen.refusals],
+        "next": _next(stand),
+    }

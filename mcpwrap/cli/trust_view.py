@@ -1,0 +1,189 @@
+"""What `trust` shows before it asks: everything that the file would let run and do, and after a change what differs.
+
+Commands are never shortened; what a terminal would hide or obey is spelled out (POLICY.md §5).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from mcpwrap.cli.screen import Ink, columns, command_text, count, day, wrapped
+from mcpwrap.core.rules import Rule, RuleTable, ServerRules
+from mcpwrap.core.visible import spell_out
+from mcpwrap.policy.load import ProjectPolicy, ServerPolicy, rules_for
+from mcpwrap.policy.trust import CommandRecord, TrustRecord, announce_changes, warnings_for
+
+_LABEL_WIDTH: Final = 12
+"""Columns of the words on the left."""
+
+_EFFECTS: Final = {"allow": "green", "log": "green", "ask": "yellow", "deny": "red"}
+
+
+def whole(policy: ProjectPolicy, commands: Sequence[CommandRecord], *, width: int, ink: Ink) -> list[str]:
+    """Every server of `policy`: what runs, where, with which variables, and what it may do."""
+    lines: list[str] = []
+    for server in policy.servers.values():
+        lines += ["", *server_block(policy, server, _record_of(commands, server.name), width=width, ink=ink)]
+    if not policy.servers:
+        lines += ["", "  no servers: nothing would run"]
+    return lines + _warnings(policy, commands, width=width, ink=ink)
+
+
+def change(
+    old: ProjectPolicy | None,
+    policy: ProjectPolicy,
+    record: TrustRecord,
+    commands: Sequence[CommandRecord],
+    *,
+    width: int,
+    ink: Ink,
+) -> list[str]:
+    """What loosens and what tightens against the accepted `record`, and each command that differs, in full."""
+    rows: list[tuple[str, str, str]] = [
+        (kind, spell_out(text), f":{line}" if line else "") for kind, text, line in announce_changes(old, policy)
+    ]
+    rows += [("loosens", text, "") for text in command_changes(record.commands, commands)]
+    if not rows:
+        rows = [("same", "only comments and layout differ", "")]
+    lines = [_paint_kind(line, ink) for line in columns(rows)]
+    accepted = {command.server: command for command in record.commands}
+    for command in commands:
+        server = policy.servers.get(command.server)
+        if server is not None and accepted.get(command.server) != command:
+            lines += ["", *server_block(policy, server, command, width=width, ink=ink)]
+    return lines + _warnings(policy, commands, width=width, ink=ink)
+
+
+def server_block(
+    policy: ProjectPolicy, server: ServerPolicy, command: CommandRecord | None, *, width: int, ink: Ink
+) -> list[str]:
+    """One server in full."""
+    argv = command.argv if command else server.command
+    rows: list[tuple[str, str]] = []
+    if argv is None:
+        rows.append(("runs", "nothing yet: its command stays in the client's configuration,"))
+        rows.append(("", f"and is trusted with `mcpwrap trust {server.name} -- COMMAND …`"))
+    else:
+        rows.append(("runs", command_text(argv)))
+        if server.command is None:
+            rows.append(("", "(a command of the client's configuration, not of the file)"))
+        if command is not None:
+            rows.append(("as", spell_out(command.executable) if command.executable else "not found on this machine"))
+            rows += [
+                ("checks", f"{spell_out(name)}  {digest[:16]}…") for name, digest in sorted(command.digests.items())
+            ]
+    rows.append(("in", spell_out(server.cwd) if server.cwd else "a private empty folder"))
+    rows += [("sets", f"{spell_out(name)}={spell_out(value)}") for name, value in server.env.items()]
+    if server.inherit_env:
+        rows.append(("hands over", f"{', '.join(map(spell_out, server.inherit_env))}  (as your client has it)"))
+    lines = [ink("bold", spell_out(server.name)) + f"  {policy.file}:{server.line}"]
+    lines += [f"  {ink('dim', label.ljust(_LABEL_WIDTH))}{text}" for label, text in rows]
+    rules = rules_for(policy, server.name, (), argv or ())
+    return lines + list(_tables(rules, width=width, ink=ink))
+
+
+def command_changes(old: Sequence[CommandRecord], new: Sequence[CommandRecord]) -> list[str]:
+    """What differs in what runs though the file needn't say so: executables, files of the project, other commands."""
+    accepted = {command.server: command for command in old}
+    lines: list[str] = []
+    for command in new:
+        before, name = accepted.get(command.server), spell_out(command.server)
+        if before is None:
+            continue
+        if before.argv != command.argv:
+            lines.append(f"{name} › command    {command_text(before.argv)} → {command_text(command.argv)}")
+        if before.executable != command.executable:
+            lines.append(f"{name} › runs as    {_found(before.executable)} → {_found(command.executable)}")
+        for element in sorted({*before.digests, *command.digests}):
+            if before.digests.get(element) != command.digests.get(element):
+                lines.append(f"{name} › content of {spell_out(element)} changed")
+    return lines
+
+
+def text_diff(old: str, new: str, *, file: str, since: str, ink: Ink) -> list[str]:
+    """The unified diff of both texts, every line spelled out."""
+    lines = []
+    for line in difflib.unified_diff(
+        old.splitlines(), new.splitlines(), f"{file} (accepted {day(since)})", f"{file} (now)", lineterm=""
+    ):
+        text = spell_out(line)
+        lines.append(ink("green", text) if line.startswith("+") else ink("red", text) if line.startswith("-") else text)
+    return lines or ["  no line differs"]
+
+
+def _tables(rules: ServerRules, *, width: int, ink: Ink) -> Iterator[str]:
+    for label, table, without in (
+        ("tools", rules.tools, "none: every tool stays hidden"),
+        ("resources", rules.resources, ""),
+        ("prompts", rules.prompts, ""),
+        ("may ask for", rules.server_requests, ""),
+        ("methods", rules.extra_methods, ""),
+    ):
+        rows = list(_rule_rows(table))
+        if not rows and without:
+            yield f"  {ink('dim', label.ljust(_LABEL_WIDTH))}{without}"
+        for effect, patterns in rows:
+            head = f"  {ink('dim', label.ljust(_LABEL_WIDTH))}{_paint_effect(effect, ink)}"
+            first, *more = wrapped(patterns, width=width - _LABEL_WIDTH - 9, indent=0)
+            yield f"{head} {first}"
+            yield from (" " * (_LABEL_WIDTH + 9) + line for line in more)
+            label = ""
+
+
+def _rule_rows(table: RuleTable) -> Iterator[tuple[str, str]]:
+    for rule in sorted(table.rules, key=lambda rule: rule.effect):
+        if rule.patterns:
+            yield rule.effect.label, f"{_patterns(rule)}  :{rule.patterns[0].line}"
+
+
+def _patterns(rule: Rule) -> str:
+    text = ", ".join(spell_out(p.text) for p in rule.patterns)
+    return (
+        f"{text} but not {', '.join(spell_out(p.text.removeprefix('!')) for p in rule.excluded)}"
+        if rule.excluded
+        else text
+    )
+
+
+def _warnings(policy: ProjectPolicy, commands: Sequence[CommandRecord], *, width: int, ink: Ink) -> list[str]:
+    texts = [spell_out(text) for text in warnings_for(policy)]
+    texts += [
+        f"{spell_out(c.server)}: `{spell_out(c.argv[0])}` was not found"
+        for c in commands
+        if not c.executable and c.argv
+    ]
+    lines: list[str] = []
+    for text in texts:
+        first, *more = wrapped(text, width=width - 11, indent=0)
+        lines += [f"{ink('yellow', 'warning:')} {first}", *(" " * 9 + line for line in more)]
+    return ["", *lines] if lines else []
+
+
+def summary(policy: ProjectPolicy) -> str:
+    """How much there is to accept."""
+    return count(len(policy.servers), "server")
+
+
+def _record_of(commands: Sequence[CommandRecord], server: str) -> CommandRecord | None:
+    return next((command for command in commands if command.server == server), None)
+
+
+def _found(executable: str) -> str:
+    return spell_out(executable) if executable else "not found"
+
+
+def _paint_effect(effect: str, ink: Ink) -> str:
+    match _EFFECTS.get(effect):
+        case "green":
+            return ink("green", effect.ljust(6))
+        case "yellow":
+            return ink("yellow", effect.ljust(6))
+        case _:
+            return ink("red", effect.ljust(6))
+
+
+def _paint_kind(line: str, ink: Ink) -> str:
+    kind = line.split(maxsplit=1)[0]
+    return line.replace(kind, ink("red" if kind == "loosens" else "green", kind), 1) if kind != "same" else line

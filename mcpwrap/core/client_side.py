@@ -1,0 +1,490 @@
+"""The enforcement point toward the server: what the client sends is judged here (POLICY.md §3, PROTOCOL.md §2)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from mcpwrap.core import adapt, denial, held
+from mcpwrap.core.commands import Command, Record, ToClient, ToServer
+from mcpwrap.core.entry import Entry
+from mcpwrap.core.jsonrpc import (
+    INVALID_PARAMS,
+    Error,
+    Id,
+    Json,
+    Notification,
+    Request,
+    Result,
+    WireError,
+    encode,
+    id_key,
+)
+from mcpwrap.core.listing import OWN_PREFIX, STATUS_TOOL
+from mcpwrap.core.methods import MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
+from mcpwrap.core.redact import redact
+from mcpwrap.core.rules import Decision, Outcome, ServerRules
+from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY, Pending, State
+from mcpwrap.core.state import denial as own_denial
+from mcpwrap.core.uris import ambiguity, completion_text
+
+_RETRY_PARAMS: Final = frozenset({"inputResponses", "requestState", "_meta"})
+"""What may differ between a call and its retry (MCP 2026-07-28, basic/patterns/mrtr)."""
+
+_Judge = Callable[[Request, "Arrival", list[Command]], None]
+
+
+class Arrival(msgspec.Struct):
+    """How a request of the client's is to be taken: its row, its revision, and when it came."""
+
+    key: Id
+    row: Method
+    revision: str
+    modern: bool
+    meta: Json
+    at: float
+
+
+class ClientSide:
+    """Judges the client's messages. Appends commands; holds no state of its own."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._judges: dict[Matched, _Judge] = {
+            Matched.ALWAYS: self._always,
+            Matched.TOOL: self._tool,
+            Matched.PROMPT: self._prompt,
+            Matched.RESOURCE: self._resource,
+            Matched.COMPLETION: self._completion,
+            Matched.LISTEN: self._listen,
+            Matched.TASK: self._task,
+        }
+
+    # requests
+
+    def request(self, message: Request, at: float, out: list[Command]) -> None:
+        """Judge one request: forward it, or answer it."""
+        state = self._state
+        key = id_key(message.id)
+        if key in state.calls:
+            # an answer would resolve the first call of this id
+            self._refuse(message, own_denial("an id that is in flight can't be used again"), out, event="call")
+            return
+        meta = message.params.get("_meta")
+        if type(meta) is not dict:
+            meta = {}
+        version = meta.get(VERSION_KEY)
+        modern = version is not None
+        if modern:
+            if version not in MODERN:
+                self._refuse(message, own_denial("an unknown protocol revision"), out, event="call")
+                out.append(ToClient(denial.unsupported_version(message.id, str(version)[:64])))
+                return
+            revision: str = version
+            state.modern_meta = meta
+            state.remember_client(meta.get(CLIENT_KEY))
+        else:
+            revision = state.legacy_or_latest()
+        if state.hold or state.rules is None:
+            held.request(state, message, revision, modern, out)
+            return
+        if state.adapted is not None and modern and adapt.request(state, message, out):
+            return
+        row = lookup(revision, "client", message.method)
+        if row is None or row.is_notification:
+            self._extra(message, key, revision, modern, at, state.rules, out)
+            return
+        self._judges[row.matched](message, Arrival(key, row, revision, modern, meta, at), out)
+
+    def _always(self, m: Request, a: Arrival, out: list[Command]) -> None:
+        state = self._state
+        if a.row.holds is Holds.HANDSHAKE:
+            state.handshake = m.params
+            state.remember_client(m.params.get("clientInfo"))
+            out.append(Record(Entry("lifecycle", "client", m.method, request_id=m.id, client=state.client, status="ok")))
+            kept = state.narrow(m.params.get("capabilities"))
+            if kept is not None:
+                self._forward(m, a, out, params={**m.params, "capabilities": kept})
+                return
+        self._forward(m, a, out)
+
+    def _tool(self, m: Request, a: Arrival, out: list[Command]) -> None:
+        state = self._state
+        name = m.params.get("name")
+        arguments = m.params.get("arguments")
+        if type(name) is not str or not (arguments is None or type(arguments) is dict):
+            self._invalid(m, "`name` must be a string and `arguments` an object", out)
+            return
+        if name.startswith(OWN_PREFIX):
+            if name == STATUS_TOOL and state.notice:
+                out.append(ToClient(denial.spoken(m.id, state.notice, modern=a.modern, failed=False)))
+                return
+            decision = own_denial(f"names that begin with `{OWN_PREFIX}` are mcpwrap's own")
+        else:
+            decision = state.decide(_rules(state).tools, name)
+        outcome = decision.outcome
+        if outcome is Outcome.DENY:
+            ref = self._refuse(m, decision, out, event="call", tool=name, arguments=redact(arguments, whole=False))
+            out.append(ToClient(denial.unknown_tool(m.id, name[:200], ref)))
+        elif outcome is Outcome.ASK:
+            ref = self._refuse(m, decision, out, event="call", tool=name, arguments=redact(arguments, whole=True))
+            out.append(ToClient(denial.spoken(m.id, denial.nobody_to_ask(name, ref), modern=a.modern)))
+        else:
+            self._admit(m, a, decision, out, tool=name, arguments=arguments)
+
+    def _prompt(self, m: Request, a: Arrival, out: list[Command]) -> None:
+        name = m.params.get("name")
+        arguments = m.params.get("arguments")
+        if type(name) is not str or not (arguments is None or type(arguments) is dict):
+            self._invalid(m, "`name` must be a string and `arguments` an object", out)
+            return
+        decision = self._state.decide(_rules(self._state).prompts, name)
+        if decision.outcome is Outcome.DENY:
+            ref = self._refuse(m, decision, out, event="call", prompt=name)
+            out.append(ToClient(denial.unknown_prompt(m.id, name[:200], ref)))
+        elif decision.outcome is Outcome.ASK:
+            self._unasked(m, decision, out, f"the prompt {name[:200]}", prompt=name)
+        else:
+            self._admit(m, a, decision, out, prompt=name, arguments=arguments)
+
+    def _resource(self, m: Request, a: Arrival, out: list[Command]) -> None:
+        uri = m.params.get("uri")
+        if type(uri) is not str:
+            self._invalid(m, "`uri` must be a string", out)
+            return
+        decision = self.resource(uri)
+        if decision.outcome is Outcome.DENY:
+            ref = self._refuse(m, decision, out, event="call", uri=uri[:4096])
+            out.append(ToClient(denial.unknown_resource(m.id, uri[:4096], ref, modern=a.modern)))
+        elif decision.outcome is Outcome.ASK:
+            self._unasked(m, decision, out, "this resource", uri=uri)
+        else:
+            self._admit(m, a, decision, out, uri=uri)
+
+    def resource(self, uri: str) -> Decision:
+        """The decision on one resource; a URI that two readers may take for different ones is denied."""
+        table = _rules(self._state).resources
+        if not table.plainly_open and (why := ambiguity(uri)):
+            return own_denial(why)
+        return self._state.decide(table, uri)
+
+    def _completion(self, m: Request, a: Arrival, out: list[Command]) -> None:
+        ref = m.params.get("ref")
+        kind = ref.get("type") if type(ref) is dict else None
+        name = ref.get("name" if kind == "ref/prompt" else "uri") if type(ref) is dict else None
+        if kind not in ("ref/prompt", "ref/resource") or type(name) is not str:
+            self._invalid(m, "`ref` must name a prompt or a resource", out)
+            return
+        rules = _rules(self._state)
+        if kind == "ref/prompt":
+            prompt, uri, decision = name, "", self._state.decide(rules.prompts, name)
+        else:
+            prompt, uri, decision = "", name, rules.resources.decide_open(completion_text(name, m.params))
+        if decision.outcome >= Outcome.ASK:
+            record = self._refuse(m, decision, out, event="call", prompt=prompt, uri=uri)
+            out.append(ToClient(denial.error(m.id, INVALID_PARAMS, f"Unknown reference (ref {record})")))
+        else:
+            self._admit(m, a, decision, out, prompt=prompt, uri=uri)
+
+    def _listen(self, m: Request, a: Arrival, out: list[Command]) -> None:
+        """Listening follows its objects: what the policy hides is taken out, as if the server didn't offer it."""
+        wanted = m.params.get("notifications")
+        if type(wanted) is not dict:
+            self._invalid(m, "`notifications` must be an object", out)
+            return
+        kept = dict(wanted)
+        uris, tasks = wanted.get("resourceSubscriptions"), wanted.get("taskIds")
+        if uris is not None:
+            good = uris if type(uris) is list else []
+            kept["resourceSubscriptions"] = [u for u in good if type(u) is str and self.resource(u).outcome <= Outcome.LOG]
+        if tasks is not None:
+            good = tasks if type(tasks) is list else []
+            kept["taskIds"] = [t for t in good if type(t) is str and self.task(t).outcome <= Outcome.ASK]
+        changed = kept != wanted
+        if changed:
+            self._state.refused(
+                out, event="call", direction="client", method=m.method, request_id=m.id,
+                decision=own_denial("some of what it listens to is hidden"),
+                note="altered: hidden resources and tasks were taken out",
+            )  # fmt: skip
+        self._forward(m, a, out, params={**m.params, "notifications": kept} if changed else None)
+        self._state.calls[a.key].listen = kept
+
+    def _task(self, m: Request, a: Arrival, out: list[Command]) -> None:
+        task = m.params.get("taskId")
+        if type(task) is not str:
+            self._invalid(m, "`taskId` must be a string", out)
+            return
+        decision = self.task(task)
+        if decision.outcome is Outcome.DENY:
+            ref = self._refuse(m, decision, out, event="call", task=task[:200])
+            out.append(ToClient(denial.unknown_task(m.id, ref)))
+            return
+        params = self._with_inputs(m, task_key(task), out) if "inputResponses" in m.params else m.params
+        if params is not None:
+            self._admit(m, a, decision, out, params=params, task=task, tool=self._state.catalog.tasks.get(task) or "")
+
+    def task(self, task: str) -> Decision:
+        """The decision on a task: that on the tool whose call made it. Its ``ask`` was answered when the call ran."""
+        state = self._state
+        tool = state.catalog.tasks.get(task)
+        tools = _rules(state).tools
+        if tool is not None:
+            return state.decide(tools, tool)
+        if tools.plainly_open:
+            return Decision(Outcome.ALLOW, ())
+        return own_denial("no permitted call of this session made this task")
+
+    def _extra(self, m: Request, key: Id, revision: str, modern: bool, at: float, rules: ServerRules, out: list[Command]) -> None:
+        decision = self._state.decide(rules.extra_methods, m.method)
+        if m.method in SPEC_METHODS:
+            decision = own_denial(f"`{m.method}` doesn't exist in revision {revision}")
+        if decision.outcome >= Outcome.ASK:
+            ref = self._refuse(m, decision, out, event="call")
+            out.append(ToClient(denial.unknown_method(m.id, m.method[:200], ref)))
+            return
+        row = Method(m.method, "client", (), Matched.ALWAYS)
+        self._admit(m, Arrival(key, row, revision, modern, {}, at), decision, out, arguments=m.params)
+
+    # forwarding and refusing
+
+    def _admit(
+        self,
+        m: Request,
+        a: Arrival,
+        decision: Decision,
+        out: list[Command],
+        *,
+        arguments: Any = None,
+        params: Json | None = None,
+        tool: str = "",
+        uri: str = "",
+        prompt: str = "",
+        task: str = "",
+    ) -> None:
+        """Record that `decision` permits the call, then forward it."""
+        state = self._state
+        call_key = b""
+        if a.row.holds is Holds.INPUT and (a.modern or "inputResponses" in m.params):
+            call_key = _call_key(m)
+            if "inputResponses" in m.params or "requestState" in m.params:
+                params = self._with_inputs(m, call_key, out)
+                if params is None:
+                    return
+        ref = state.next_ref()
+        whole = decision.outcome is not Outcome.ALLOW
+        trace = a.meta.get("traceparent")
+        out.append(
+            Record(
+                Entry(
+                    "call",
+                    "client",
+                    m.method,
+                    outcome=decision.outcome.label,
+                    ref=ref,
+                    request_id=m.id,
+                    tool=tool,
+                    uri=uri,
+                    prompt=prompt,
+                    task=task,
+                    reasons=decision.reasons,
+                    arguments=redact(arguments, whole=whole) if arguments is not None else msgspec.UNSET,
+                    client=state.client,
+                    trace=trace[:200] if type(trace) is str else "",
+                )
+            )
+        )
+        self._forward(
+            m,
+            a,
+            out,
+            params=params,
+            ref=ref,
+            name=tool or uri or prompt or task,
+            outcome=decision.outcome,
+            key=call_key,
+        )
+        if decision.outcome is Outcome.LOG:
+            state.announce(out, f"{state.server} › {tool or uri or prompt or m.method} runs, logged (ref {ref})")
+
+    def _forward(
+        self,
+        m: Request,
+        a: Arrival,
+        out: list[Command],
+        *,
+        params: Json | None = None,
+        ref: str = "",
+        name: str = "",
+        outcome: Outcome = Outcome.ALLOW,
+        key: bytes = b"",
+    ) -> None:
+        state = self._state
+        token = a.meta.get("progressToken")
+        if type(token) is int or type(token) is str:
+            if token in state.tokens:
+                token = None
+            else:
+                state.tokens[token] = a.key
+        else:
+            token = None
+        state.calls[a.key] = Pending(m.id, m.method, a.row, a.revision, a.modern, a.at, ref, name, outcome, token, key)
+        if a.modern and state.closed:
+            kept = state.narrow(a.meta.get(CAPABILITIES_KEY))
+            if kept is not None:
+                base = m.params if params is None else params
+                params = {**base, "_meta": {**a.meta, CAPABILITIES_KEY: kept}}
+        if state.adapted is not None and a.modern:
+            params = adapt.params(m.params if params is None else params)
+        line = m.encoded if params is None or params is m.params else encode({**m.body, "params": params})
+        out.append(ToServer(line, (ref,) if ref else ()))
+
+    def _with_inputs(self, m: Request, key: bytes, out: list[Command]) -> Json | None:
+        """The parameters of a retry with the refusals put in that the client never saw; None where it was refused.
+
+        Answers are taken only to what was asked (PROTOCOL.md §2).
+        """
+        given = m.params.get("inputResponses")
+        if given is not None and type(given) is not dict:
+            self._invalid(m, "`inputResponses` must be an object", out)
+            return None
+        inputs = self._state.catalog.inputs.get(key)
+        if given and not (inputs is not None and given.keys() <= inputs.issued):
+            self._invalid(m, "`inputResponses` answers what wasn't asked", out)
+            return None
+        if inputs is None or not inputs.declined:
+            return m.params
+        return {**m.params, "inputResponses": {**(given or {}), **inputs.declined}}
+
+    def _refuse(self, m: Request, decision: Decision, out: list[Command], *, event: str, **target: Any) -> str:
+        return self._state.refused(
+            out, event=event, direction="client", method=m.method, decision=decision, request_id=m.id, **target
+        )
+
+    def _invalid(self, m: Request, reason: str, out: list[Command]) -> None:
+        ref = self._refuse(m, own_denial(reason), out, event="call")
+        out.append(ToClient(denial.invalid_params(m.id, reason, ref)))
+
+    def _unasked(self, m: Request, decision: Decision, out: list[Command], what: str, **target: Any) -> None:
+        ref = self._refuse(m, decision, out, event="call", **target)
+        out.append(ToClient(denial.error(m.id, denial.REFUSED, denial.nobody_to_ask(what, ref))))
+
+    # notifications
+
+    def notification(self, m: Notification, out: list[Command]) -> None:
+        """Judge one notification: forward it, or drop it."""
+        state = self._state
+        revision = state.legacy_or_latest()
+        row = lookup(revision, "client", m.method) or lookup(MODERN[-1], "client", m.method)
+        if row is not None and not row.is_notification:
+            self._drop(m, "a request without an id", out)
+            return
+        if m.method == "notifications/initialized":
+            state.greeted = True
+        if state.hold or state.rules is None:
+            held.notification(state, m)
+            return
+        if row is None:
+            decision = state.decide(state.rules.extra_methods, m.method)
+            if decision.outcome >= Outcome.ASK or m.method in SPEC_METHODS:
+                self._drop(m, "no such notification here", out, decision)
+                return
+        elif why := self._unwanted(row, m):
+            self._drop(m, why, out)
+            return
+        out.append(ToServer(m.encoded))
+
+    def _unwanted(self, row: Method, m: Notification) -> str:
+        state = self._state
+        match row.matched:
+            case Matched.CANCEL:
+                return self._cancel(m)
+            case Matched.PROGRESS:
+                token = m.params.get("progressToken")
+                known = (type(token) is int or type(token) is str) and any(
+                    p.token == token and type(p.token) is type(token) for p in state.server_calls.values()
+                )
+                return "" if known else "progress of nothing that is in flight"
+            case Matched.SERVER_REQUEST:
+                return f"`{row.subject}` is not permitted" if row.subject in state.closed else ""
+            case Matched.CLIENT_TASK:
+                known = state.catalog.client_tasks.get(m.params.get("taskId")) is not None
+                return "" if known else "a task that was made for nothing"
+            case _:
+                return ""
+
+    def _cancel(self, m: Notification) -> str:
+        state = self._state
+        id = m.params.get("requestId")
+        pending = state.calls.get(id_key(id)) if type(id) is int or type(id) is str else None
+        if pending is None or pending.cancelled or type(id) is not type(pending.id):
+            return "a cancellation of nothing that is in flight"
+        if pending.method == "initialize":
+            return "`initialize` can't be cancelled"
+        state.cancel(id_key(pending.id))
+        return ""
+
+    def _drop(self, m: Notification, why: str, out: list[Command], decision: Decision | None = None) -> None:
+        self._state.refused(out, event="notification", direction="client", method=m.method, decision=decision or own_denial(why))
+
+    # answers and what can't be read
+
+    def response(self, m: Result | Error, at: float, out: list[Command]) -> None:
+        """Pass on the client's answer to a request of the server's; anything else is dropped."""
+        state = self._state
+        pending = state.server_calls.get(id_key(m.id))
+        if pending is None or type(pending.id) is not type(m.id):
+            state.refused(
+                out, event="response", direction="client", method="", request_id=m.id,
+                decision=own_denial("an answer to nothing that was asked"),
+            )  # fmt: skip
+            return
+        del state.server_calls[id_key(m.id)]
+        if type(m) is Result:
+            task = m.result.get("task")
+            if type(task) is dict and type(task.get("taskId")) is str:
+                state.catalog.client_tasks.put(task["taskId"], pending.method)
+        if pending.ref:
+            status = "ok" if type(m) is Result else "error"
+            duration_ms = round((at - pending.at) * 1000, 3)
+            out.append(
+                Record(
+                    Entry(
+                        "response", "client", pending.method, ref=pending.ref, request_id=m.id,
+                        status=status, duration_ms=duration_ms, result_bytes=len(m.encoded),
+                    )
+                )
+            )  # fmt: skip
+        out.append(ToServer(m.encoded))
+
+    def unreadable(self, error: WireError, out: list[Command]) -> None:
+        """Refuse what could not be read; it is answered where an id is certain and not in flight."""
+        state = self._state
+        ref = state.refused(
+            out,
+            event="call" if error.id is not None else "notification",
+            direction="client",
+            method="",
+            request_id=error.id,
+            decision=own_denial(error.reason),
+        )
+        if error.id is not None and id_key(error.id) not in state.calls:
+            out.append(ToClient(denial.error(error.id, error.code, f"{error.reason} (ref {ref})")))
+
+
+def _rules(state: State) -> ServerRules:
+    assert state.rules is not None  # noqa: S101 - the callers checked `hold`
+    return state.rules
+
+
+def _call_key(m: Request) -> bytes:
+    same = {key: value for key, value in m.params.items() if key not in _RETRY_PARAMS}
+    return hashlib.sha256(m.method.encode() + b"\0" + encode(same)).digest()
+
+
+def task_key(task: str) -> bytes:
+    """What the inputs of a task are kept under."""
+    return b"task\0" + task.encode("utf-8", "surrogatepass")

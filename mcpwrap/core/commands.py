@@ -1,0 +1,40 @@
+"""What to do, as values. They are carried out in order, but for records, which come before anything of the same read is sent."""
+
+from __future__ import annotations
+
+import msgspec
+
+from mcpwrap.core.entry import Entry
+
+
+class ToServer(msgspec.Struct, frozen=True, gc=False):
+    """Send one line (without line feed), and only once the records of `refs` were written."""
+
+    line: bytes
+    refs: tuple[str, ...] = ()
+
+
+class ToClient(msgspec.Struct, frozen=True, gc=False):
+    """Send one line (without line feed), and only once the records of `refs` were written."""
+
+    line: bytes
+    refs: tuple[str, ...] = ()
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Write one audit record."""
+
+    entry: Entry
+
+
+class Announce(msgspec.Struct, frozen=True):
+    """Tell the person, on stderr."""
+
+    text: str
+
+
+class StopServer(msgspec.Struct, frozen=True):
+    """End the server; its exit is not a fault."""
+
+
+Command = ToServer | ToClient | Record | Announce | StopServer

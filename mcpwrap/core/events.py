@@ -1,0 +1,84 @@
+"""What happened, as values. `at` is monotonic time in seconds; the core has no clock of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from mcpwrap.core.rules import ServerRules
+
+
+class ClientLine(msgspec.Struct, frozen=True, gc=False):
+    """One line from the client, without its line feed."""
+
+    line: bytes
+    at: float
+
+
+class ServerLine(msgspec.Struct, frozen=True, gc=False):
+    """One line from the server, without its line feed."""
+
+    line: bytes
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStarted:
+    """The server of a session that was held runs now; once it answered our handshake, it is judged by `rules`."""
+
+    rules: ServerRules
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ServerExited:
+    """The server is gone, or never came up. `why` is written for a person."""
+
+    why: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyChanged:
+    """Another policy was accepted, or one that tightens was changed: it counts from the next message on."""
+
+    rules: ServerRules
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeChanged:
+    """Something waits for a person while the session goes on (a change that isn't accepted yet); "" takes it back."""
+
+    notice: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """The session may not go on (not trusted any more); `why` is written for a person. The server is to be stopped."""
+
+    why: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFailed:
+    """The records that permit the calls `refs` couldn't be written: those calls weren't sent and must be refused."""
+
+    refs: tuple[str, ...]
+    why: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClientGone:
+    """The client closed its end; nobody waits for an answer any more."""
+
+    at: float
+
+
+Event = (
+    ClientLine | ServerLine | ServerStarted | ServerExited | PolicyChanged | NoticeChanged | Withheld | RecordFailed | ClientGone
+)

@@ -1,0 +1,53 @@
+"""Bytes to lines: MCP's stdio framing, one JSON-RPC message a line (MCP 2026-07-28, basic/transports/stdio).
+
+The only place that knows how messages are cut apart, so that another framing can take its place.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+LINE_LIMIT: Final = 64 * 1024 * 1024
+"""Longest line in bytes (POLICY.md §7). The specification sets none; without one a peer could fill the memory."""
+
+
+class FramingError(Exception):
+    """A line passed `LINE_LIMIT`; the session can't go on, since the rest of that line can't be told from the next."""
+
+
+class LineReader:
+    """Collects bytes and gives whole lines, without their line feed. Never holds more than `limit` bytes and one read."""
+
+    __slots__ = ("_limit", "_parts", "_size")
+
+    def __init__(self, limit: int = LINE_LIMIT) -> None:
+        self._limit = limit
+        self._parts: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take `data` in and return the lines that it completes.
+
+        Raises:
+            FramingError: a line is longer than the limit.
+        """
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if lines and self._parts:
+            self._parts.append(lines[0])
+            lines[0] = b"".join(self._parts)
+            self._parts.clear()
+            self._size = 0
+        if rest:
+            self._parts.append(rest)
+            self._size += len(rest)
+        if self._size > self._limit or any(len(line) > self._limit for line in lines):
+            raise FramingError(f"a line is longer than {self._limit} bytes")
+        return lines
+
+    def finish(self) -> bytes:
+        """What came after the last line feed, at the end of the stream ("" where nothing did)."""
+        rest = b"".join(self._parts)
+        self._parts.clear()
+        self._size = 0
+        return rest

@@ -1,0 +1,88 @@
+"""How a held session goes on: mcpwrap opens the server in the client's place, then steps aside (POLICY.md §5).
+
+A legacy client's own ``initialize`` is replayed. For a stateless client the server is asked with ``server/discover``; one that
+doesn't know it is opened by a handshake and adapted (`adapt`). Until the server has answered, the session stays held.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mcpwrap.core import held
+from mcpwrap.core.commands import Command, ToServer
+from mcpwrap.core.jsonrpc import Error, Json, Result, encode, id_key
+from mcpwrap.core.methods import LEGACY, MODERN, lookup
+from mcpwrap.core.state import CLIENT_KEY, State
+
+_DISCOVER: Final = "mcpwrap-discover"
+_INITIALIZE: Final = "mcpwrap-initialize"
+"""Ids of our own; no number, so that no reader takes them for one of the client's."""
+
+OWN_IDS: Final = frozenset({_DISCOVER, _INITIALIZE})
+
+
+class Joining:
+    """One attempt to go on."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def start(self, out: list[Command]) -> bool:
+        """Open the server; True where nothing has to be waited for, since the client hasn't spoken yet."""
+        state = self._state
+        if state.handshake is not None:
+            kept = state.narrow(state.handshake.get("capabilities"))
+            self._send(out, _INITIALIZE, "initialize", state.handshake | ({"capabilities": kept} if kept is not None else {}))
+        elif state.modern_meta is not None:
+            self._send(out, _DISCOVER, "server/discover", {"_meta": state.modern_meta})
+        else:
+            state.hold = ""
+            return True
+        return False
+
+    def answer(self, m: Result | Error, out: list[Command]) -> bool:
+        """Take the server's answer to one of our own requests; True once the session is live."""
+        state = self._state
+        if m.id == _DISCOVER and type(m) is Result:
+            self._live(out)
+            return True
+        if m.id == _DISCOVER:
+            info = (state.modern_meta or {}).get(CLIENT_KEY) or {"name": "mcpwrap", "version": held.VERSION}
+            params: Json = {"protocolVersion": LEGACY[-1], "capabilities": {}, "clientInfo": info}
+            self._send(out, _INITIALIZE, "initialize", params)
+            return False
+        if m.id != _INITIALIZE:
+            return False
+        if type(m) is not Result or m.result.get("protocolVersion") not in LEGACY:
+            state.hold = (
+                f'mcpwrap started "{state.server}", but it refused the session. '
+                "Ask the user to reconnect this server in the client."
+            )
+            return False
+        state.legacy_revision = m.result["protocolVersion"]
+        if state.handshake is None:
+            state.adapted = m.result
+        out.append(ToServer(encode({"jsonrpc": "2.0", "method": "notifications/initialized"})))
+        self._live(out)
+        return True
+
+    def _live(self, out: list[Command]) -> None:
+        state = self._state
+        state.hold = ""
+        if state.adapted is None:
+            for pending in [p for p in state.calls.values() if p.listen is not None]:
+                # the client has its acknowledgment; the server hears of the subscription only now
+                pending.row = lookup(MODERN[-1], "client", pending.method)
+                pending.quiet_ack = True
+                params = {"_meta": state.modern_meta, "notifications": pending.listen}
+                line = {"jsonrpc": "2.0", "id": pending.id, "method": pending.method, "params": params}
+                out.append(ToServer(encode(line)))
+        held.lists_changed(state, out)
+
+    def _send(self, out: list[Command], id: str, method: str, params: Json) -> None:
+        out.append(ToServer(encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})))
+
+
+def is_own(m: Result | Error) -> bool:
+    """True for an answer to a request of ours."""
+    return id_key(m.id) in OWN_IDS

@@ -1,0 +1,66 @@
+"""Arguments as they may be recorded (POLICY.md §7).
+
+Every key stays. Values under a key that sounds like a secret, and values of the shape of a known token, become ``[redacted]``.
+Where a call was simply allowed, long strings are shortened; for ``log`` and ``ask`` nothing is. Redaction is a help, not a promise
+(POLICY.md §8).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+REDACTED: Final = "[redacted]"
+
+SHORTENED: Final = 256
+"""Longest string, in characters, in the record of a call that was simply allowed."""
+
+SHORTEST_TOKEN: Final = 12
+"""No known token is shorter, in characters; shorter strings aren't searched."""
+
+_SECRET_KEY: Final = re.compile(
+    r"pass(word|wd|phrase|code)|^pwd$|^pin$|secret|token|api[-_. ]?key|access[-_. ]?key|private[-_. ]?key|signing[-_. ]?key"
+    r"|authori[sz]ation|^auth$|cookie|credential|bearer|^otp$|^jwt$|session[-_. ]?id|connection[-_. ]?string|^dsn$",
+    re.IGNORECASE,
+)
+
+_TOKEN: Final = re.compile(
+    r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|sk-[A-Za-z0-9_-]{16,}"
+    r"|sk_(?:live|test)_[A-Za-z0-9]{12,}|xox[abeprs]-[A-Za-z0-9-]{10,}|A[KS]IA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{30,}"
+    r"|ya29\.[A-Za-z0-9_-]{16,}|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,}|hf_[A-Za-z0-9]{20,}|dop_v1_[a-f0-9]{32,}"
+    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|(?i:bearer|basic)\s+[A-Za-z0-9+/_.~=-]{12,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+)
+
+
+def redact(value: Any, *, whole: bool) -> Any:
+    """A copy of `value` that may be recorded; `whole` keeps long strings as they are."""
+    kind = type(value)
+    if kind is str:
+        return _text(value, whole)
+    if kind is dict:
+        return {
+            key: REDACTED if item is not None and not isinstance(item, (bool, int, float)) and _sounds_secret(key)
+            else item if type(item) is int or type(item) is bool
+            else redact(item, whole=whole)
+            for key, item in value.items()
+        }  # fmt: skip
+    if kind is list:
+        return [redact(item, whole=whole) for item in value]
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _sounds_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
+def _text(value: str, whole: bool) -> str:
+    size = len(value)
+    if size < SHORTEST_TOKEN:
+        return value
+    if not whole and size > SHORTENED:
+        # cut after redaction, so that a token on the edge doesn't leave its head behind
+        return f"{_TOKEN.sub(REDACTED, value[: SHORTENED * 2])[:SHORTENED]}… ({size} characters)"
+    return _TOKEN.sub(REDACTED, value)

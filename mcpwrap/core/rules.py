@@ -1,0 +1,343 @@
+"""Outcomes, patterns and rules: what a policy is once it was read (POLICY.md §2 and §3).
+
+A rule has one effect and a list of patterns. All rules that match count and the strictest wins; their order never matters. Only
+rules of the file that defines a server admit; a rule of any other file can only tighten. No match among the admitting rules is a
+denial.
+
+Patterns are literals, globs or whole-name regular expressions (RE2: linear time). A glob is matched by simulating its states, so
+no pattern and no name can make it slow. In URIs ``*`` stays within one path segment and ``**`` doesn't; in names both match
+anything; a lone ``*`` matches anything everywhere. ``?`` and ``[`` are literal.
+
+Some things are judged while a part of them is open: a resource template before its variables are known. There a text is a
+sequence of known characters and `HOLE`; `Pattern.covers` says that every way to fill the holes matches, `Pattern.touches` that some
+way may.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+import msgspec
+
+NAME_LIMIT: Final = 4096
+"""Longest name or URI that is matched, in characters; a longer one is denied (no real one comes near; bounds the work)."""
+
+
+class Outcome(enum.IntEnum):
+    """What becomes of a request; ordered, the strictest wins (POLICY.md §3)."""
+
+    ALLOW = 0
+    LOG = 1
+    ASK = 2
+    DENY = 3
+
+    @property
+    def label(self) -> str:
+        """The word that stands in files and records."""
+        return _LABELS[self]
+
+
+_LABELS: Final = ("allow", "log", "ask", "deny")
+
+
+class Hole(enum.Enum):
+    """The part of a text that isn't known yet: any characters, or none."""
+
+    HOLE = enum.auto()
+
+
+HOLE: Final = Hole.HOLE
+
+Text = Sequence[str | Hole]
+"""Single characters and holes; a `str` is one without holes."""
+
+
+class _Star(enum.Enum):
+    SEGMENT = enum.auto()
+    ANY = enum.auto()
+
+
+_Symbol = str | _Star
+
+
+class _Regex(Protocol):
+    def fullmatch(self, text: str, /) -> object | None: ...
+
+
+class PatternError(ValueError):
+    """A pattern can't be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One pattern as it stands in a file. Build with `Pattern.parse`."""
+
+    text: str
+    line: int
+    symbols: tuple[_Symbol, ...]
+    literal: str | None
+    prefix: str | None
+    regex: _Regex | None
+
+    @classmethod
+    def parse(cls, text: str, *, line: int, uri: bool = False, variables: Mapping[str, str] | None = None) -> Pattern:
+        """Compile `text`.
+
+        `variables` are put in literally for ``${name}``, percent-encoded where `uri` is true, after the pattern was parsed, so
+        that a ``*`` in a folder's name is no wildcard.
+
+        Raises:
+            PatternError: it is empty, too long, names an unknown variable, or isn't a valid RE2 expression.
+        """
+        if not text:
+            raise PatternError("a pattern can't be empty")
+        if len(text) > NAME_LIMIT:
+            raise PatternError(f"a pattern has at most {NAME_LIMIT} characters")
+        values = {k: quote(v, safe="/:") if uri else v for k, v in (variables or {}).items()}
+        if text.startswith("^") and text.endswith("$") and len(text) > 1:
+            return cls(text, line, (), None, None, _compile_regex(text, values))
+        symbols: tuple[_Symbol, ...] = (_Star.ANY,) if text == "*" else tuple(_symbols(text, uri=uri, values=values))
+        literal = prefix = None
+        if not any(isinstance(s, _Star) for s in symbols):
+            literal = "".join(s for s in symbols if isinstance(s, str))
+        elif symbols[-1] is _Star.ANY and all(isinstance(s, str) for s in symbols[:-1]):
+            prefix = "".join(s for s in symbols[:-1] if isinstance(s, str))
+        return cls(text, line, symbols, literal, prefix, None)
+
+    @property
+    def universal(self) -> bool:
+        """True where it matches everything."""
+        return self.prefix == ""
+
+    def matches(self, text: str) -> bool:
+        """True where the whole of `text` matches; exact in case."""
+        if self.literal is not None:
+            return text == self.literal
+        if self.prefix is not None:
+            return text.startswith(self.prefix)
+        if self.regex is not None:
+            return self.regex.fullmatch(text) is not None
+        return self.covers(text)
+
+    def covers(self, text: Text) -> bool:
+        """True where every way to fill the holes of `text` matches. May miss one (a regular expression over holes)."""
+        if self.regex is not None:
+            return isinstance(text, str) and self.regex.fullmatch(text) is not None
+        states = self._closure({0})
+        for symbol in text:
+            # only `**` swallows a hole whole: it may be empty, and it may hold a slash
+            states = self._closure(self._step(states, symbol))
+            if not states:
+                return False
+        return len(self.symbols) in states
+
+    def touches(self, text: Text) -> bool:
+        """True where some way to fill the holes of `text` may match. May say so wrongly (a regular expression over holes)."""
+        if self.regex is not None:
+            return not isinstance(text, str) or self.regex.fullmatch(text) is not None
+        states = self._closure({0})
+        for symbol in text:
+            if symbol is HOLE:
+                # a hole can hold whatever leads from a state to any later one
+                states = set(range(min(states), len(self.symbols) + 1))
+            else:
+                states = self._closure(self._step(states, symbol))
+            if not states:
+                return False
+        return len(self.symbols) in states
+
+    def _step(self, states: set[int], symbol: str | Hole) -> set[int]:
+        after: set[int] = set()
+        for i in states:
+            if i == len(self.symbols):
+                continue
+            here = self.symbols[i]
+            if here is _Star.ANY or (here is _Star.SEGMENT and symbol is not HOLE and symbol != "/"):
+                after.add(i)
+            elif here == symbol:
+                after.add(i + 1)
+        return after
+
+    def _closure(self, states: set[int]) -> set[int]:
+        todo = list(states)
+        while todo:
+            i = todo.pop()
+            if i < len(self.symbols) and isinstance(self.symbols[i], _Star) and i + 1 not in states:
+                states.add(i + 1)
+                todo.append(i + 1)
+        return states
+
+
+def _symbols(text: str, *, uri: bool, values: Mapping[str, str]) -> Iterable[_Symbol]:
+    i = 0
+    while i < len(text):
+        if text.startswith("${", i):
+            value, i = _variable(text, i, values)
+            yield from value
+        elif text[i] == "*":
+            stars = len(text[i:]) - len(text[i:].lstrip("*"))
+            yield _Star.ANY if stars > 1 or not uri else _Star.SEGMENT
+            i += stars
+        else:
+            yield text[i]
+            i += 1
+
+
+def _variable(text: str, at: int, values: Mapping[str, str]) -> tuple[str, int]:
+    end = text.find("}", at)
+    name = text[at + 2 : end] if end > 0 else ""
+    if name not in values:
+        known = ", ".join(f"`${{{k}}}`" for k in sorted(values)) or "none"
+        raise PatternError(f"unknown substitution in `{text}` (known here: {known})")
+    return values[name], end + 1
+
+
+def _compile_regex(text: str, values: Mapping[str, str]) -> _Regex:
+    import re2
+
+    for name, value in values.items():
+        text = text.replace(f"${{{name}}}", re2.escape(value))
+    options = re2.Options()
+    options.log_errors = False
+    options.dot_nl = True  # a line break in a name must not slip past a `deny`
+    try:
+        regex: _Regex = re2.compile(text, options)
+    except re2.error as error:
+        raise PatternError(f"`{text}` is no valid RE2 expression: {_reason(error)}") from error
+    return regex
+
+
+def _reason(error: Exception) -> str:
+    first: Any = error.args[0] if error.args else error
+    return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One list of a table: an effect, its patterns, and the names that ``!`` takes out of this list.
+
+    `admits` is true for rules of the file that defines the server; only those let anything through. `why` is the file's own
+    ``reason``, "" where it gives none.
+    """
+
+    effect: Outcome
+    patterns: tuple[Pattern, ...]
+    excluded: tuple[Pattern, ...]
+    file: str
+    admits: bool
+    why: str = ""
+
+    def match(self, text: str) -> Pattern | None:
+        """The first pattern that matches `text`, unless the list takes it out."""
+        for pattern in self.patterns:
+            if pattern.matches(text):
+                return None if any(x.matches(text) for x in self.excluded) else pattern
+        return None
+
+    def covers(self, text: Text) -> Pattern | None:
+        """The pattern that surely matches `text`, however its holes are filled."""
+        for pattern in self.patterns:
+            if pattern.covers(text):
+                return None if any(x.touches(text) for x in self.excluded) else pattern
+        return None
+
+    def touches(self, text: Text) -> Pattern | None:
+        """The pattern that may match `text`, for some way to fill its holes."""
+        for pattern in self.patterns:
+            if pattern.touches(text):
+                return None if any(x.covers(text) for x in self.excluded) else pattern
+        return None
+
+
+class Reason(msgspec.Struct, frozen=True):
+    """Why a decision came out as it did: one rule and where it stands (a determining rule, AuthZEN 1.0)."""
+
+    file: str
+    line: int
+    effect: str
+    text: str
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """An outcome, and the rules that determined it (the strictest that matched)."""
+
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+
+    @property
+    def denied(self) -> bool:
+        """True where the outcome is `deny`."""
+        return self.outcome is Outcome.DENY
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTable:
+    """The rules for one kind of thing (tools, resources, prompts, …) of one server.
+
+    `file` and `line` say where the server's own table begins: the place that a denial for want of a rule points to.
+    """
+
+    kind: str
+    rules: tuple[Rule, ...]
+    file: str
+    line: int
+
+    def decide(self, text: str) -> Decision:
+        """Judge one whole name or URI."""
+        if len(text) > NAME_LIMIT:
+            return self._denial(f"longer than {NAME_LIMIT} characters")
+        return self._combine([(rule, pattern) for rule in self.rules if (pattern := rule.match(text))])
+
+    def decide_open(self, text: Text) -> Decision:
+        """Judge a text with holes as a list does: denied only where it surely is (POLICY.md §3)."""
+        if len(text) > NAME_LIMIT:
+            return self._denial(f"longer than {NAME_LIMIT} characters")
+        found = []
+        for rule in self.rules:
+            sure = rule.effect is Outcome.DENY or not rule.admits
+            pattern = rule.covers(text) if sure else rule.touches(text)
+            if pattern:
+                found.append((rule, pattern))
+        return self._combine(found)
+
+    @property
+    def plainly_open(self) -> bool:
+        """True where everything of this kind is allowed and nothing is logged, asked or denied."""
+        return bool(self.rules) and all(
+            rule.effect is Outcome.ALLOW and not rule.excluded and rule.admits and any(p.universal for p in rule.patterns)
+            for rule in self.rules
+        )
+
+    def _combine(self, found: list[tuple[Rule, Pattern]]) -> Decision:
+        if not any(rule.admits and rule.effect is not Outcome.DENY for rule, _ in found) and not any(
+            rule.effect is Outcome.DENY for rule, _ in found
+        ):
+            return self._denial(f"no rule admits this {self.kind}")
+        outcome = max(rule.effect for rule, _ in found)
+        return Decision(
+            outcome,
+            tuple(
+                Reason(rule.file, pattern.line, outcome.label, rule.why or f'{outcome.label} = ["{pattern.text}"]')
+                for rule, pattern in found
+                if rule.effect is outcome
+            ),
+        )
+
+    def _denial(self, text: str) -> Decision:
+        return Decision(Outcome.DENY, (Reason(self.file, self.line, "deny", text),))
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRules:
+    """All that a policy says about one server, over all files."""
+
+    server: str
+    tools: RuleTable
+    resources: RuleTable
+    prompts: RuleTable
+    server_requests: RuleTable
+    extra_methods: RuleTable

@@ -1,0 +1,442 @@
+"""The enforcement point toward the client: what the server answers, asks and announces is judged here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from mcpwrap.core import adapt, denial
+from mcpwrap.core.client_side import ClientSide, task_key
+from mcpwrap.core.commands import Command, Record, ToClient, ToServer
+from mcpwrap.core.entry import Entry
+from mcpwrap.core.jsonrpc import (
+    METHOD_NOT_FOUND,
+    URL_ELICITATION_REQUIRED,
+    Error,
+    Id,
+    Json,
+    Notification,
+    Request,
+    Result,
+    WireError,
+    encode,
+    id_key,
+)
+from mcpwrap.core.listing import OWN_PREFIX, filtered, status_tool, uncached
+from mcpwrap.core.methods import INPUT_METHODS, LEGACY, MODERN, Holds, Matched, Method, lookup
+from mcpwrap.core.redact import redact
+from mcpwrap.core.rules import Outcome, RuleTable
+from mcpwrap.core.state import SUBSCRIPTION_KEY, Pending, State
+from mcpwrap.core.state import denial as own_denial
+from mcpwrap.core.uris import template_text
+
+TEXT_LIMIT: Final = 64 * 1024
+"""Longest ``message`` or status notification, in bytes; a longer one would drown what matters (POLICY.md §2)."""
+
+_RESULT_TYPES: Final = frozenset({"complete", "input_required", "task"})
+
+_LISTS: Final = {
+    Holds.TOOLS: ("tools", "name"),
+    Holds.PROMPTS: ("prompts", "name"),
+    Holds.RESOURCES: ("resources", "uri"),
+    Holds.TEMPLATES: ("resourceTemplates", "uriTemplate"),
+    Holds.TASKS: ("tasks", "taskId"),
+}
+
+
+class Unfit(Exception):
+    """An answer that may not be passed on; the text says why, `policy` whether a rule said so."""
+
+    def __init__(self, why: str, *, policy: bool = False) -> None:
+        super().__init__(why)
+        self.policy = policy
+
+
+class ServerSide:
+    """Judges the server's messages. Appends commands; holds no state of its own."""
+
+    def __init__(self, state: State, client_side: ClientSide) -> None:
+        self._state = state
+        self._client_side = client_side
+        self._checks: dict[Holds, Callable[[Pending, Json, list[Command]], Json]] = {
+            Holds.HANDSHAKE: self._handshake,
+            Holds.INPUT: self._input,
+            Holds.TASK_STATE: self._task_state,
+            **dict.fromkeys(_LISTS, self._list),
+        }
+
+    # answers
+
+    def response(self, m: Result | Error, at: float, out: list[Command]) -> None:
+        """Pass on the answer to a request of the client's, filtered; anything else is dropped."""
+        state = self._state
+        key = id_key(m.id)
+        pending = state.calls.get(key)
+        if pending is None or type(pending.id) is not type(m.id):
+            state.refused(
+                out, event="response", direction="server", method="", request_id=m.id,
+                decision=own_denial("an answer to nothing that was asked"),
+            )  # fmt: skip
+            return
+        state.forget(key)
+        if pending.cancelled:
+            self._end(pending, "cancelled", at, m, out)
+            return
+        if isinstance(m, Error):
+            self._error(pending, m, at, out)
+            return
+        answer = m
+        result = answer.result
+        status = "error" if result.get("isError") is True else "ok"
+        try:
+            if "inputRequests" in result and (pending.row is None or pending.row.holds not in _MAY_ASK):
+                raise Unfit("the server asked for input where it can't")
+            if pending.modern and result.get("resultType", "complete") not in _RESULT_TYPES:
+                raise Unfit("the server answered with an unknown `resultType`")
+            check = self._checks.get(pending.row.holds) if pending.row is not None else None
+            if check is not None:
+                result = check(pending, result, out)
+        except Unfit as unfit:
+            self._unfit(pending, unfit, at, m, out)
+            return
+        if state.adapted is not None and pending.modern:
+            result = adapt.result(pending, result)
+        line = m.encoded if result is answer.result else encode({**m.body, "result": result})
+        self._end(pending, status, at, m, out)
+        out.append(ToClient(line))
+
+    def _end(self, p: Pending, status: str, at: float, m: Result | Error | None, out: list[Command]) -> None:
+        if p.ref:
+            out.append(
+                Record(
+                    Entry(
+                        "response",
+                        "server",
+                        p.method,
+                        ref=p.ref,
+                        request_id=p.id,
+                        status=status,
+                        duration_ms=round((at - p.at) * 1000, 3),
+                        result_bytes=len(m.encoded) if m is not None else None,
+                    )
+                )
+            )
+
+    def lost(self, p: Pending, at: float, out: list[Command]) -> None:
+        """Record that the answer to `p` will never come."""
+        self._end(p, "cancelled" if p.cancelled else "lost", at, None, out)
+
+    def _unfit(self, p: Pending, unfit: Unfit, at: float, m: Result | Error, out: list[Command]) -> None:
+        self._end(p, "refused", at, m, out)
+        ref = self._state.refused(
+            out, event="response", direction="server", method=p.method, request_id=p.id, decision=own_denial(str(unfit)),
+            tool=p.name if p.method == "tools/call" else "",
+        )  # fmt: skip
+        if unfit.policy and p.method == "tools/call":
+            text = f"mcpwrap refused {p.name}: {unfit}. {denial.POLICY_WORDS} (ref {ref})"
+            out.append(ToClient(denial.spoken(p.id, text, modern=p.modern)))
+        elif unfit.policy:
+            out.append(ToClient(denial.error(p.id, denial.REFUSED, f"mcpwrap: {unfit} (ref {ref})")))
+        else:
+            out.append(ToClient(denial.broken(p.id, f"{unfit} (ref {ref})")))
+
+    def _error(self, p: Pending, m: Error, at: float, out: list[Command]) -> None:
+        data = m.error.get("data")
+        carries_urls = m.error["code"] == URL_ELICITATION_REQUIRED or (type(data) is dict and "elicitations" in data)
+        if carries_urls and "elicitation" in self._state.closed:
+            self._unfit(p, Unfit("the server wants to open a URL, which isn't permitted", policy=True), at, m, out)
+            return
+        self._end(p, "error", at, m, out)
+        out.append(ToClient(m.encoded))
+
+    def _handshake(self, p: Pending, result: Json, out: list[Command]) -> Json:
+        version = result.get("protocolVersion")
+        if version not in LEGACY:
+            raise Unfit("the server chose a protocol revision that mcpwrap doesn't know")
+        self._state.legacy_revision = version
+        return result
+
+    # lists
+
+    def _list(self, p: Pending, result: Json, out: list[Command]) -> Json:
+        state = self._state
+        rules = state.rules
+        assert p.row is not None and rules is not None  # noqa: S101 - only a live session has rows and answers
+        holds = p.row.holds
+        key, name = _LISTS[holds]
+        match holds:
+            case Holds.TOOLS:
+                table: RuleTable | None = rules.tools
+                kept, total, shown = filtered(result, key, name, self._shows_tool)
+            case Holds.PROMPTS:
+                table = rules.prompts
+                kept, total, shown = filtered(result, key, name, lambda n: not state.decide(rules.prompts, n).denied)
+            case Holds.RESOURCES:
+                table = rules.resources
+                kept, total, shown = filtered(result, key, name, lambda u: not self._client_side.resource(u).denied)
+            case Holds.TEMPLATES:
+                table = rules.resources
+                kept, total, shown = filtered(result, key, name, lambda t: not rules.resources.decide_open(template_text(t)).denied)
+            case _:
+                table = None
+                kept, total, shown = filtered(result, key, name, lambda t: not self._client_side.task(t).denied)
+        if holds is Holds.TOOLS and state.notice and "nextCursor" not in kept:
+            kept = {**kept, key: [*kept.get(key, []), status_tool()]}
+        if p.modern and (kept is not result or (table is not None and not table.plainly_open)):
+            kept = uncached(kept)
+        out.append(
+            Record(
+                Entry(
+                    "list",
+                    "server",
+                    p.method,
+                    outcome="allow",
+                    request_id=p.id,
+                    status="ok",
+                    counts={"total": total, "shown": shown},
+                )
+            )
+        )
+        return kept
+
+    def _shows_tool(self, name: str) -> bool:
+        state = self._state
+        assert state.rules is not None  # noqa: S101
+        return not name.startswith(OWN_PREFIX) and not state.decide(state.rules.tools, name).denied
+
+    # requests inside results, tasks
+
+    def _input(self, p: Pending, result: Json, out: list[Command]) -> Json:
+        if result.get("inputRequests") is not None or result.get("resultType") == "input_required":
+            if not p.modern:
+                raise Unfit("the server asked for input in a way that this protocol revision doesn't have")
+            result = self._asks(p, result, p.call_key, out)
+        if p.method == "tools/call":
+            created = result.get("task") if not p.modern else result if result.get("resultType") == "task" else None
+            if type(created) is dict and type(created.get("taskId")) is str:
+                self._state.catalog.tasks.put(created["taskId"], p.name)
+                if p.token is not None:
+                    self._state.task_tokens.put(p.token, created["taskId"])
+        return result
+
+    def _task_state(self, p: Pending, result: Json, out: list[Command]) -> Json:
+        self._task_body(p.name, result, out)
+        return result
+
+    def _task_body(self, task: str, body: Json, out: list[Command]) -> None:
+        """Look into a task's state; what it asks for follows the policy, and can't be taken out without leaving it stuck."""
+        inner = body.get("result")
+        if type(inner) is dict and "inputRequests" in inner:
+            raise Unfit("a finished task asked for input")
+        requests = body.get("inputRequests")
+        if requests is None:
+            return
+        for word in self._words(requests).values():
+            if self._judge_word(word) >= Outcome.ASK:
+                raise Unfit(f"the task asks for {word}, which isn't permitted", policy=True)
+        self._state.inputs(task_key(task)).issued.update(requests)
+
+    def _asks(self, p: Pending, result: Json, key: bytes, out: list[Command]) -> Json:
+        """The same policy for ``inputRequests`` as for requests of their own (MCP 2026-07-28, basic/patterns/mrtr)."""
+        requests = result.get("inputRequests")
+        if requests is None:
+            return result
+        words = self._words(requests)
+        inputs = self._state.inputs(key)
+        kept = dict(requests)
+        for name, word in words.items():
+            outcome = self._judge_word(word)
+            if outcome <= Outcome.LOG:
+                inputs.issued.add(name)
+                continue
+            if word == "sampling":
+                # there is no way to decline: the call fails (PROTOCOL.md §2)
+                raise Unfit("the server asks for sampling, which isn't permitted", policy=True)
+            del kept[name]
+            inputs.declined[name] = {"action": "decline"} if word == "elicitation" else {"roots": []}
+            self._state.refused(
+                out, event="call", direction="server", method=requests[name]["method"], tool=p.name,
+                decision=self._word_decision(word), note="altered: declined for the client",
+            )  # fmt: skip
+        return result if len(kept) == len(requests) else {**result, "inputRequests": kept}
+
+    def _words(self, requests: Any) -> dict[str, str]:
+        if type(requests) is not dict:
+            raise Unfit("`inputRequests` must be an object")
+        words: dict[str, str] = {}
+        for name, request in requests.items():
+            method = request.get("method") if type(request) is dict else None
+            word = INPUT_METHODS.get(method) if type(method) is str else None
+            if word is None:
+                raise Unfit("the server asked for input of an unknown kind")
+            words[name] = word
+        return words
+
+    def _word_decision(self, word: str) -> Any:
+        assert self._state.rules is not None  # noqa: S101
+        return self._state.decide(self._state.rules.server_requests, word)
+
+    def _judge_word(self, word: str) -> Outcome:
+        outcome: Outcome = self._word_decision(word).outcome
+        return outcome
+
+    # requests
+
+    def request(self, m: Request, at: float, out: list[Command]) -> None:
+        """Judge a request of the server's: forward it, or answer it."""
+        state = self._state
+        key = id_key(m.id)
+        if key in state.server_calls:
+            self._refuse_request(m, own_denial("an id that is in flight can't be used again"), out)
+            return
+        if state.adapted is not None:
+            out.append(ToServer(adapt.refusal(m)))
+            return
+        if state.handshake is None:
+            # a stateless session has no such requests, and its client may not answer (MCP 2026-07-28, stdio)
+            self._refuse_request(m, own_denial("a stateless session has no requests of the server"), out)
+            return
+        row = lookup(state.legacy_or_latest(), "server", m.method)
+        if row is None or row.is_notification:
+            decision = own_denial("no such request here")
+        elif row.matched is Matched.SERVER_REQUEST:
+            decision = self._word_decision(row.subject)
+        elif row.matched is Matched.CLIENT_TASK and state.catalog.client_tasks.get(m.params.get("taskId")) is None:
+            decision = own_denial("a task that was made for nothing")
+        else:
+            decision = None
+        if decision is not None and decision.outcome >= Outcome.ASK:
+            ref = self._refuse_request(m, decision, out)
+            text = f"{m.method[:200]} is not permitted (ref {ref})"
+            out.append(ToServer(denial.error(m.id, METHOD_NOT_FOUND, text)))
+            return
+        ref = ""
+        if decision is not None:
+            ref = state.next_ref()
+            out.append(
+                Record(
+                    Entry(
+                        "call",
+                        "server",
+                        m.method,
+                        outcome=decision.outcome.label,
+                        ref=ref,
+                        request_id=m.id,
+                        reasons=decision.reasons,
+                        arguments=redact(m.params, whole=decision.outcome is Outcome.LOG),
+                    )
+                )
+            )
+        meta = m.params.get("_meta")
+        token = meta.get("progressToken") if type(meta) is dict else None
+        state.server_calls[key] = Pending(
+            m.id, m.method, row, "", False, at, ref, token=token if type(token) is int or type(token) is str else None
+        )
+        out.append(ToClient(m.encoded, (ref,) if ref else ()))
+
+    def _refuse_request(self, m: Request, decision: Any, out: list[Command]) -> str:
+        return self._state.refused(
+            out, event="call", direction="server", method=m.method, request_id=m.id, decision=decision,
+            arguments=redact(m.params, whole=False),
+        )  # fmt: skip
+
+    # notifications
+
+    def notification(self, m: Notification, out: list[Command]) -> None:
+        """Judge a notification of the server's: forward it, or drop it."""
+        state = self._state
+        row = lookup(state.legacy_or_latest(), "server", m.method) or lookup(MODERN[-1], "server", m.method)
+        if row is None or not row.is_notification:
+            assert state.rules is not None  # noqa: S101
+            extra = state.decide(state.rules.extra_methods, m.method)
+            if row is not None or extra.outcome >= Outcome.ASK:
+                self._drop(m, "no such notification here", out)
+                return
+        else:
+            try:
+                if why := self._unwanted(row, m, out):
+                    self._drop(m, why, out)
+                    return
+            except Unfit as unfit:
+                self._drop(m, str(unfit), out)
+                return
+        if len(m.encoded) > TEXT_LIMIT and m.method in ("notifications/message", "notifications/tasks/status"):
+            self._drop(m, f"longer than {TEXT_LIMIT} bytes", out)
+            return
+        if state.adapted is not None:
+            adapt.notification(state, m, out)
+            return
+        out.append(ToClient(m.encoded))
+
+    def _unwanted(self, row: Method, m: Notification, out: list[Command]) -> str:
+        state = self._state
+        match row.matched:
+            case Matched.PROGRESS:
+                token = m.params.get("progressToken")
+                known = (type(token) is int or type(token) is str) and (
+                    token in state.tokens or state.task_tokens.get(token) is not None
+                )
+                return "" if known else "progress of nothing that is in flight"
+            case Matched.CANCEL:
+                return self._cancel(m)
+            case Matched.RESOURCE:
+                uri = m.params.get("uri")
+                shown = type(uri) is str and self._client_side.resource(uri).outcome <= Outcome.LOG
+                return "" if shown else "a resource that isn't permitted"
+            case Matched.SERVER_REQUEST:
+                return f"`{row.subject}` is not permitted" if row.subject in state.closed else ""
+            case Matched.TASK:
+                task = m.params.get("taskId")
+                if type(task) is not str or self._client_side.task(task).outcome is Outcome.DENY:
+                    return "a task that no permitted call of this session made"
+                self._task_body(task, m.params, out)
+                return ""
+            case Matched.SUBSCRIPTION:
+                pending = self._subscription(m)
+                if pending is None:
+                    return "an acknowledgment of nothing that was asked"
+                if pending.quiet_ack:
+                    pending.quiet_ack = False
+                    return "acknowledged already"
+                return ""
+            case _:
+                return ""
+
+    def _subscription(self, m: Notification) -> Pending | None:
+        meta = m.params.get("_meta")
+        id = meta.get(SUBSCRIPTION_KEY) if type(meta) is dict else None
+        pending = self._state.calls.get(id_key(id)) if type(id) is int or type(id) is str else None
+        return pending if pending is not None and pending.listen is not None else None
+
+    def _cancel(self, m: Notification) -> str:
+        state = self._state
+        id: Id | None = m.params.get("requestId")
+        if not (type(id) is int or type(id) is str):
+            return "a cancellation of nothing that is in flight"
+        if state.server_calls.pop(id_key(id), None) is not None:
+            return ""
+        listening = state.calls.get(id_key(id))
+        if listening is not None and listening.listen is not None:
+            state.forget(id_key(id))
+            return ""
+        return "a cancellation of nothing that is in flight"
+
+    def _drop(self, m: Notification, why: str, out: list[Command]) -> None:
+        self._state.refused(out, event="notification", direction="server", method=m.method, decision=own_denial(why))
+
+    def unreadable(self, error: WireError, at: float, out: list[Command]) -> None:
+        """Drop what could not be read; where it surely was the answer to a call, that call fails."""
+        state = self._state
+        pending = state.calls.get(id_key(error.id)) if error.id is not None else None
+        state.refused(
+            out, event="response" if pending else "notification", direction="server", method="", request_id=error.id,
+            decision=own_denial(error.reason),
+        )  # fmt: skip
+        if pending is not None and type(pending.id) is type(error.id):
+            state.forget(id_key(pending.id))
+            self._end(pending, "error", at, None, out)
+            if not pending.cancelled:
+                out.append(ToClient(denial.broken(pending.id, f"the server's answer can't be read: {error.reason}")))
+
+
+_MAY_ASK: Final = frozenset({Holds.INPUT, Holds.TASK_STATE})

@@ -1,0 +1,257 @@
+"""The enforcement point: one session between a client and a server.
+
+`Session.handle` takes what happened and returns what to do; it does nothing by itself. Each line is parsed, judged, recorded and
+sent on, and the way is the same for everything:
+
+    client line → jsonrpc.parse → client_side → rules.decide → Record, ToServer
+    server line → jsonrpc.parse → server_side → the pending call, filtered → Record, ToClient
+
+Invariants, each held by a property test:
+
+* nothing unparsed is forwarded
+* what is sent is the encoding of what was judged
+* an unknown method or direction is denied
+* a call without an id is refused
+* an id in flight can't be used again
+* a late answer, one to a cancelled call, is ignored
+* a call that was forwarded has a record that permitted it, and that record comes before it
+* what is listed is what isn't denied
+* with everything allowed the session is transparent
+
+While a session is held (untrusted, the server gone) `held` answers in the server's place, and `joining` leads back.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mcpwrap.core import denial, held
+from mcpwrap.core.client_side import ClientSide
+from mcpwrap.core.commands import Command, StopServer, ToClient, ToServer
+from mcpwrap.core.events import (
+    ClientGone,
+    ClientLine,
+    Event,
+    NoticeChanged,
+    PolicyChanged,
+    RecordFailed,
+    ServerExited,
+    ServerLine,
+    ServerStarted,
+    Withheld,
+)
+from mcpwrap.core.joining import Joining, is_own
+from mcpwrap.core.jsonrpc import (
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    Error,
+    Message,
+    Notification,
+    Request,
+    Result,
+    WireError,
+    id_key,
+    parse,
+)
+from mcpwrap.core.methods import BATCHING
+from mcpwrap.core.rules import ServerRules
+from mcpwrap.core.server_side import ServerSide
+from mcpwrap.core.state import Pending, State
+
+_HELD_ANSWERS: Final = frozenset({"initialize", "ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"})
+"""What the held session answers for a server that died with the question open. Not ``server/discover``: an error there leads a
+client of both families to the handshake, as a dead server would."""
+
+
+class Session:
+    """One session. `refs` begins every ref of this run; a session without `rules` is held, and `hold` says why."""
+
+    def __init__(self, *, server: str, refs: str, rules: ServerRules | None = None, hold: str = "", notice: str = "") -> None:
+        self._state = State(server, refs, rules, hold, notice)
+        self._client_side = ClientSide(self._state)
+        self._server_side = ServerSide(self._state, self._client_side)
+        self._joining: Joining | None = None
+
+    @property
+    def held(self) -> str:
+        """Why the session is held; "" while it isn't."""
+        return self._state.hold
+
+    def handle(self, event: Event) -> list[Command]:
+        """Take in what happened and say what to do, in order."""
+        out: list[Command] = []
+        kind = type(event)
+        if kind is ClientLine:
+            self._client_line(event.line, event.at, out)  # type: ignore[union-attr]
+        elif kind is ServerLine:
+            self._server_line(event.line, event.at, out)  # type: ignore[union-attr]
+        else:
+            self._happened(event, out)
+        return out
+
+    # lines
+
+    def _client_line(self, line: bytes, at: float, out: list[Command]) -> None:
+        try:
+            message = parse(line)
+        except WireError as error:
+            self._client_side.unreadable(error, out)
+            return
+        if type(message) is list:
+            self._client_batch(message, at, out)
+        else:
+            self._from_client(message, at, out)  # type: ignore[arg-type]
+
+    def _from_client(self, m: Message, at: float, out: list[Command]) -> None:
+        if type(m) is Request:
+            self._client_side.request(m, at, out)
+        elif type(m) is Notification:
+            self._client_side.notification(m, out)
+        else:
+            self._client_side.response(m, at, out)  # type: ignore[arg-type]
+
+    def _server_line(self, line: bytes, at: float, out: list[Command]) -> None:
+        try:
+            message = parse(line)
+        except WireError as error:
+            self._server_side.unreadable(error, at, out)
+            return
+        if type(message) is list:
+            self._server_batch(message, at, out)
+        else:
+            self._from_server(message, at, out)  # type: ignore[arg-type]
+
+    def _from_server(self, m: Message, at: float, out: list[Command]) -> None:
+        if self._state.hold:
+            self._joined(m, out)
+        elif type(m) is Result or type(m) is Error:
+            self._server_side.response(m, at, out)
+        elif type(m) is Request:
+            self._server_side.request(m, at, out)
+        else:
+            self._server_side.notification(m, out)  # type: ignore[arg-type]
+
+    def _joined(self, m: Message, out: list[Command]) -> None:
+        if self._joining is not None and (type(m) is Result or type(m) is Error) and is_own(m):
+            if self._joining.answer(m, out):
+                self._joining = None
+        elif type(m) is Request:
+            out.append(ToServer(denial.error(m.id, INTERNAL_ERROR, "the session is held")))
+
+    # batches (2025-03-26)
+
+    def _client_batch(self, members: list[Message | WireError], at: float, out: list[Command]) -> None:
+        state = self._state
+        if state.legacy_revision != BATCHING or state.hold or not members:
+            why = "batches don't exist in this protocol revision" if members else "an empty batch"
+            self._client_side.unreadable(WireError(INVALID_REQUEST, why), out)
+            for member in members:
+                if isinstance(member, WireError | Request) and member.id is not None:
+                    self._client_side.unreadable(WireError(INVALID_REQUEST, why, member.id), out)
+            return
+        inner: list[Command] = []
+        asked: list[Pending] = []
+        for member in members:
+            if isinstance(member, WireError):
+                self._client_side.unreadable(member, inner)
+            elif type(member) is Request and member.method == "initialize":
+                self._client_side.unreadable(WireError(INVALID_REQUEST, "`initialize` in a batch", member.id), inner)
+            else:
+                self._from_client(member, at, inner)
+                if type(member) is Request and (pending := state.calls.get(id_key(member.id))) is not None:
+                    asked.append(pending)
+        _gather(inner, out)
+        refs = next((c.refs for c in reversed(out) if isinstance(c, ToServer)), ())
+        for pending in asked:
+            pending.batch = refs[0] if refs else ""
+
+    def _server_batch(self, members: list[Message | WireError], at: float, out: list[Command]) -> None:
+        inner: list[Command] = []
+        for member in members:
+            if isinstance(member, WireError):
+                self._server_side.unreadable(member, at, inner)
+            elif self._state.legacy_revision == BATCHING:
+                self._from_server(member, at, inner)
+            else:
+                id = None if isinstance(member, Notification | Request) else member.id
+                error = WireError(INVALID_REQUEST, "a batch where the revision has none", id)
+                self._server_side.unreadable(error, at, out)
+        _gather(inner, out)
+
+    # what happened besides
+
+    def _happened(self, event: Event, out: list[Command]) -> None:
+        state = self._state
+        match event:
+            case ServerStarted(rules, _):
+                state.use(rules)
+                self._joining = Joining(state)
+                if self._joining.start(out):
+                    self._joining = None
+            case ServerExited(why, at):
+                self._hold(why, at, out)
+            case Withheld(why, at):
+                self._hold(why, at, out)
+                out.append(StopServer())
+            case PolicyChanged(rules, _):
+                state.use(rules)
+                if not state.hold:
+                    held.lists_changed(state, out)
+            case NoticeChanged(notice, _):
+                if notice != state.notice:
+                    state.notice = notice
+                    if not state.hold:
+                        held.lists_changed(state, out)
+            case RecordFailed(refs, why, at):
+                self._unrecorded(frozenset(refs), why, out)
+            case ClientLine() | ServerLine():
+                raise AssertionError("lines have their own way")
+            case ClientGone(at):
+                for pending in state.calls.values():
+                    self._server_side.lost(pending, at, out)
+                state.calls.clear()
+
+    def _hold(self, why: str, at: float, out: list[Command]) -> None:
+        """From now on answer in the server's place; what it owed is answered with an error."""
+        state = self._state
+        was_held = bool(state.hold)
+        state.hold = why
+        state.adapted = None
+        state.server_calls.clear()
+        self._joining = None
+        owed = [p for p in state.calls.values() if p.listen is None]
+        for pending in owed:
+            state.forget(id_key(pending.id))
+            self._server_side.lost(pending, at, out)
+            if pending.cancelled:
+                continue
+            if pending.method in _HELD_ANSWERS:
+                params = (state.handshake or {}) if pending.method == "initialize" else {}
+                question = Request(pending.id, pending.method, params, {}, b"")
+                held.request(state, question, pending.revision, pending.modern, out)
+            else:
+                out.append(ToClient(denial.broken(pending.id, why)))
+        if not was_held:
+            held.lists_changed(state, out)
+
+    def _unrecorded(self, refs: frozenset[str], why: str, out: list[Command]) -> None:
+        state = self._state
+        for pending in [p for p in state.calls.values() if p.ref in refs or p.batch in refs]:
+            state.forget(id_key(pending.id))
+            out.append(ToClient(denial.broken(pending.id, f"nothing was run, since it can't be recorded: {why}")))
+        for pending in [p for p in state.server_calls.values() if p.ref in refs]:
+            del state.server_calls[id_key(pending.id)]
+            out.append(ToServer(denial.broken(pending.id, f"nothing was asked, since it can't be recorded: {why}")))
+
+
+def _gather(inner: list[Command], out: list[Command]) -> None:
+    """Put the lines of a batch together into one array for each side."""
+    to_server = [c for c in inner if isinstance(c, ToServer)]
+    to_client = [c for c in inner if isinstance(c, ToClient)]
+    out.extend(c for c in inner if not isinstance(c, ToServer | ToClient))
+    if to_server:
+        refs = tuple(ref for c in to_server for ref in c.refs)
+        out.append(ToServer(b"[" + b",".join(c.line for c in to_server) + b"]", refs))
+    if to_client:
+        refs = tuple(ref for c in to_client for ref in c.refs)
+        out.append(ToClient(b"[" + b",".join(c.line for c in to_client) + b"]", refs))

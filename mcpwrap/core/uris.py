@@ -1,0 +1,70 @@
+"""URIs and URI templates as far as a decision needs them.
+
+A URI that two readers may resolve to different things isn't normalised but refused (PROTOCOL.md §7, trap 9): dot segments,
+encoded or not, encoded slashes, backslashes, control characters, and percent signs that encode nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote
+
+from mcpwrap.core.rules import HOLE, Hole, Text
+
+_BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ENCODED_SEPARATOR: Final = re.compile(r"%2f|%5c|%00|%25[0-9a-f]{2}", re.IGNORECASE)
+_PIECES: Final = re.compile(r"(\{[^{}]*\})")
+
+
+def ambiguity(uri: str) -> str | None:
+    """Why `uri` can't be judged as it stands, or None where it can."""
+    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in uri) or uri != uri.strip():
+        return "control characters or outer white space in the URI"
+    if "\\" in uri:
+        return "a backslash in the URI"
+    if _BROKEN_ESCAPE.search(uri):
+        return "a percent sign in the URI that encodes nothing"
+    path = re.split(r"[?#]", uri, maxsplit=1)[0]
+    if _ENCODED_SEPARATOR.search(path):
+        return "an encoded separator in the URI"
+    if any(unquote(segment) in (".", "..") for segment in path.split("/")):
+        return "a dot segment in the URI"
+    return None
+
+
+def template_text(template: str, known: Mapping[str, str] | None = None, beginnings: Mapping[str, str] | None = None) -> Text:
+    """A URI template (RFC 6570) as known characters and holes.
+
+    An expression of one variable is filled in where it is in `known`; where it is in `beginnings`, it begins so and is open after.
+    """
+    text: list[str | Hole] = []
+    for piece in _PIECES.split(template):
+        if not (piece.startswith("{") and piece.endswith("}")):
+            text.extend(piece)
+            continue
+        variable = piece[1:-1].lstrip("+#./;?&").rstrip("*")
+        if known and variable in known:
+            text.extend(known[variable])
+            continue
+        text.extend((beginnings or {}).get(variable, ""))
+        text.append(HOLE)
+    return text
+
+
+def completion_text(template: str, params: Mapping[str, Any]) -> Text:
+    """The resources that a completion asks about: `template` with what is known of its variables.
+
+    Source: MCP 2025-06-18 and later, server/utilities/completion (``argument``, ``context.arguments``).
+    """
+    context = params.get("context")
+    given = context.get("arguments") if isinstance(context, dict) else None
+    known = {k: v for k, v in given.items() if isinstance(v, str)} if isinstance(given, dict) else {}
+    beginnings: dict[str, str] = {}
+    argument = params.get("argument")
+    if isinstance(argument, dict) and isinstance(name := argument.get("name"), str):
+        known.pop(name, None)
+        value = argument.get("value")
+        beginnings[name] = value if isinstance(value, str) else ""
+    return template_text(template, known, beginnings)

@@ -1,0 +1,1 @@
+"""A small real server and a scripted client that show the product at work."""

@@ -1,0 +1,1 @@
+"""Which project file counts, what it says, and whether it was trusted."""

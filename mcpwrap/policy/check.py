@@ -1,0 +1,153 @@
+"""A parsed file against its shape: the first thing that is wrong, with its exact place (MESSAGES.md 8)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mcpwrap.errors import ConfigError
+from mcpwrap.policy.places import Path
+from mcpwrap.policy.shape import Elsewhere, Flag, Later, Named, Shape, StringMap, Strings, Table, Text, Version
+from mcpwrap.policy.toml import Document, nearest
+
+_SHOWN: Final = 64
+"""Longest key or value in a message, in characters; the excerpt has more of it."""
+
+_WORDS: Final = {str: "a string", bool: "a truth value", int: "a number", float: "a number", list: "a list", dict: "a table"}
+
+
+def check(document: Document, shape: Table) -> None:
+    """Check the whole tree of `document`.
+
+    Raises:
+        ConfigError: a key is unknown, of a later version or out of place, or a value has another type than it should.
+    """
+    _table(document, (), document.tree, shape, ())
+
+
+def shown(text: str) -> str:
+    """`text` for a message, shortened, in backticks."""
+    return f"`{text if len(text) <= _SHOWN else text[: _SHOWN - 1] + '…'}`"
+
+
+def header(path: Path) -> str:
+    """A table's path as it stands in a header."""
+    parts = (str(p) if re.fullmatch(r"[A-Za-z0-9_-]+", str(p)) else f'"{p}"' for p in path if not isinstance(p, int))
+    return f"[{'.'.join(parts)}]"
+
+
+def _value(document: Document, path: Path, value: Any, shape: Shape, around: tuple[tuple[Path, Table], ...]) -> None:
+    key = shown(str(path[-1]))
+    match shape:
+        case Later(why):
+            raise document.error(path, f"{key} isn't supported by this version of mcpwrap: {why}")
+        case Elsewhere(message, hint):
+            raise document.error(path, message, hint)
+        case Table():
+            _table(document, path, _typed(document, path, value, dict), shape, around)
+        case Named():
+            for name, table in _typed(document, path, value, dict).items():
+                inner = (*path, name)
+                if not re.fullmatch(shape.name, name):
+                    raise document.error(inner, f"{shown(name)} isn't {shape.like}")
+                _table(document, inner, _typed(document, inner, table, dict), shape.choose(table), around)
+        case Strings():
+            _strings(document, path, _typed(document, path, value, list), shape)
+        case StringMap():
+            for name, text in _typed(document, path, value, dict).items():
+                if not isinstance(text, str) and (displaced := _displaced(document, (*path, name), around)):
+                    raise displaced
+                if not re.fullmatch(shape.name, name):
+                    raise document.error((*path, name), f"{shown(name)} isn't {shape.like}")
+                _text(document, (*path, name), text, shape.value)
+        case Text():
+            _text(document, path, value, shape)
+            if not value:
+                raise document.error(path, f"{key} can't be empty")
+        case Flag():
+            _typed(document, path, value, bool)
+        case Version():
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise _type_error(document, path, value, "a number")
+            if value != 1:
+                raise document.error(
+                    path, f"version {shown(str(value))} isn't supported by this version of mcpwrap", "write `version = 1`"
+                )
+
+
+def _table(document: Document, path: Path, value: Mapping[str, Any], shape: Table, around: tuple[tuple[Path, Table], ...]) -> None:
+    # the file's order, so that the first error reported is the first in the file
+    for key in sorted(value, key=lambda k: document.places.place((*path, k))):
+        known = shape.keys.get(key)
+        if known is None:
+            raise _unknown(document, (*path, key), shape, around)
+        _value(document, (*path, key), value[key], known, (*around, (path, shape)))
+
+
+def _unknown(document: Document, path: Path, shape: Table, around: tuple[tuple[Path, Table], ...]) -> ConfigError:
+    key, table = str(path[-1]), path[:-1]
+    where = header(table) if table else "the file"
+    if displaced := _displaced(document, path, around):
+        return displaced
+    near = nearest(key, (k for k, s in shape.keys.items() if not isinstance(s, Elsewhere)))
+    if near:
+        return document.error(path, f"unknown key {shown(key)} in {where}", f"did you mean `{near}`?")
+    known = ", ".join(f"`{k}`" for k, s in shape.keys.items() if not isinstance(s, Later | Elsewhere))
+    return document.error(path, f"unknown key {shown(key)} in {where}", f"known here: {known}")
+
+
+def _displaced(document: Document, path: Path, around: tuple[tuple[Path, Table], ...]) -> ConfigError | None:
+    """The error for a key that is known in a table around, and that a header took in; None where it is none."""
+    key, table = str(path[-1]), path[:-1]
+    if table not in document.places.headers or path in document.places.headers:
+        return None
+    line = document.places.headers[table]
+    for outer, shape in reversed(around):
+        if key in shape.keys:
+            place = header(outer) if outer else "the top of the file"
+            return document.error(
+                path,
+                f"unknown key {shown(key)} in {header(table)}: TOML puts a key into the table whose header stands above it (line {line})",
+                f"if it is meant for {place}, move it above line {line}",
+            )
+    return None
+
+
+def _strings(document: Document, path: Path, value: list[Any], shape: Strings) -> None:
+    if len(value) < shape.least:
+        raise document.error(path, f"{shown(str(path[-1]))} can't be empty")
+    for i, item in enumerate(value):
+        inner = (*path, i)
+        if shape.constraints and isinstance(item, dict):
+            named = ", ".join(shown(k) for k in item) or "a table"
+            raise document.error(
+                inner,
+                f"{named} isn't supported by this version of mcpwrap: constraints come with a later one",
+                'write patterns, such as "file://${project}/**"',
+            )
+        _text(document, inner, item, shape.item, each=True)
+
+
+def _text(document: Document, path: Path, value: Any, shape: Text, *, each: bool = False) -> None:
+    text: str = _typed(document, path, value, str, each=each)
+    if len(text) > shape.limit:
+        raise document.error(path, f"{shown(text)} is longer than {shape.limit} characters")
+    if "\0" in text:
+        raise document.error(path, "a string can't hold a NUL character")
+    if text and shape.pattern and not re.fullmatch(shape.pattern, text):
+        raise document.error(path, f"{shown(text)} isn't {shape.like}")
+
+
+def _typed(document: Document, path: Path, value: Any, kind: type, *, each: bool = False) -> Any:
+    if type(value) is not kind:
+        raise _type_error(document, path, value, _WORDS[kind], each=each)
+    return value
+
+
+def _type_error(document: Document, path: Path, value: Any, wanted: str, *, each: bool = False) -> ConfigError:
+    got = _WORDS.get(type(value), "a date or time")
+    if each:
+        return document.error(path, f"the elements of {shown(str(path[-2]))} must be strings, not {got}")
+    hint = "write it as a list, in brackets" if wanted == "a list" and isinstance(value, str) else ""
+    return document.error(path, f"{shown(str(path[-1]))} must be {wanted}, not {got}", hint)

@@ -1,0 +1,216 @@
+"""The bytes of a file → a policy (POLICY.md §1 and §2). Merging files is `mcpwrap.policy.merge`; `rules_for` is here by name too.
+
+Nothing here reads a file, starts anything or looks at the environment: what a file says is known without obeying it.
+"""
+# only texts of paths are looked at
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mcpwrap.core.rules import RuleTable
+from mcpwrap.policy.check import check, header, shown
+from mcpwrap.policy.lists import KINDS, PatternLists, read_lists
+from mcpwrap.policy.merge import rules_for
+from mcpwrap.policy.places import Path
+from mcpwrap.policy.schema import json_schema
+from mcpwrap.policy.shape import PROJECT, SITE, USER, Table
+from mcpwrap.policy.toml import Document, parse
+
+__all__ = [
+    "ProjectPolicy",
+    "ServerPolicy",
+    "Tightening",
+    "TighteningPolicy",
+    "json_schema",
+    "load_project",
+    "load_site",
+    "load_user",
+    "rules_for",
+]
+
+_SUBSTITUTION: Final = re.compile(r"\$\{([^}]*)(\}?)")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPolicy:
+    """A server as its file defines it; ``${project}`` and ``${home}`` are put in.
+
+    `command` is None where the command stays in the client's configuration; `cwd` None means a private empty folder. `line` is that
+    of its table. `tables` has the file's own rules by the names of `mcpwrap.policy.lists.KINDS`.
+    """
+
+    name: str
+    command: tuple[str, ...] | None
+    cwd: str | None
+    env: Mapping[str, str]
+    inherit_env: tuple[str, ...]
+    line: int
+    tables: Mapping[str, RuleTable]
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectPolicy:
+    """What a project's file says. `file` is its name as people know it, `root` the project's canonical folder."""
+
+    file: str
+    name: str
+    root: str
+    servers: Mapping[str, ServerPolicy]
+
+
+@dataclass(frozen=True, slots=True)
+class Tightening:
+    """One table of a file that tightens: which servers it is for, by name or (where `command` is given) by command, and its lists."""
+
+    name: str
+    command: str | None
+    line: int
+    lists: PatternLists
+
+
+@dataclass(frozen=True, slots=True)
+class TighteningPolicy:
+    """What the user's or the administrator's file says.
+
+    `scripted` and `own_servers` (the servers that belong to no project; None where there are none) come from the user's file only.
+    """
+
+    file: str
+    scripted: bool
+    servers: tuple[Tightening, ...]
+    own_servers: ProjectPolicy | None
+
+
+def load_project(data: bytes, *, file: str, root: str, home: str) -> ProjectPolicy:
+    """A project's file.
+
+    Raises:
+        ConfigError: with file, line, column, excerpt and, for an unknown key, the nearest known one.
+    """
+    document = _document(data, file, PROJECT)
+    name = document.tree.get("project", {}).get("name") or os.path.basename(root) or root
+    servers = {server: _server(document, server, {"project": root, "home": home}) for server in document.tree.get("servers", {})}
+    return ProjectPolicy(file, name, root, servers)
+
+
+def load_user(data: bytes, *, file: str, home: str, root: str | None = None) -> TighteningPolicy:
+    """The user's file. Its own servers belong to the "project" `root`, by default the folder of `file`.
+
+    Raises:
+        ConfigError: as `load_project`.
+    """
+    document = _document(data, file, USER)
+    tables: dict[str, Any] = document.tree.get("servers", {})
+    own = [name for name, table in tables.items() if "command" in table]
+    for name in own:
+        if "*" in name:
+            raise document.error(
+                ("servers", name),
+                f"{shown(name)} is a pattern, and `command` defines one server",
+                "give the server a name, or take `command` out",
+            )
+    own_servers = None
+    if own:
+        own_root = root or os.path.dirname(file)
+        own_servers = ProjectPolicy(file, "user", own_root, {name: _server(document, name, {"home": home}) for name in own})
+    scripted = document.tree.get("trust", {}).get("scripted", False)
+    return TighteningPolicy(file, scripted, _tightening(document, [n for n in tables if n not in own], home), own_servers)
+
+
+def load_site(data: bytes, *, file: str, home: str) -> TighteningPolicy:
+    """The administrator's file.
+
+    Raises:
+        ConfigError: as `load_project`; then everything is denied.
+    """
+    document = _document(data, file, SITE)
+    return TighteningPolicy(file, False, _tightening(document, list(document.tree.get("servers", {})), home), None)
+
+
+def _document(data: bytes, file: str, shape: Table) -> Document:
+    document = parse(data, file=file)
+    check(document, shape)
+    return document
+
+
+def _server(document: Document, name: str, variables: Mapping[str, str]) -> ServerPolicy:
+    path: Path = ("servers", name)
+    table: Mapping[str, Any] = document.tree["servers"][name]
+    lists = read_lists(document, path, table, admits=True, variables=variables)
+    line = document.places.line(path)
+    return ServerPolicy(
+        name,
+        _command(document, (*path, "command"), table["command"], variables) if "command" in table else None,
+        _cwd(document, (*path, "cwd"), table["cwd"], variables) if "cwd" in table else None,
+        {k: _expand(document, (*path, "env", k), v, variables) for k, v in table.get("env", {}).items()},
+        tuple(dict.fromkeys(table.get("inherit_env", []))),
+        line,
+        {
+            kind: RuleTable(word, lists.rules(kind, variables), document.file, _table_line(document, path, kind))
+            for kind, word in KINDS.items()
+        },
+    )
+
+
+def _table_line(document: Document, path: Path, kind: str) -> int:
+    return document.places.line(path if kind == "tools" else (*path, kind))
+
+
+def _command(document: Document, path: Path, elements: list[str], variables: Mapping[str, str]) -> tuple[str, ...]:
+    command = tuple(_expand(document, (*path, i), element, variables) for i, element in enumerate(elements))
+    program = command[0]
+    if not program:
+        raise document.error((*path, 0), "the program's name can't be empty")
+    if os.path.basename(program) != program and not os.path.isabs(program):
+        raise document.error(
+            (*path, 0),
+            f"{shown(program)} is relative to nothing: the server's working folder is no part of the search",
+            f'write "${{project}}/{program.removeprefix("./")}"' if "project" in variables else "write an absolute path",
+        )
+    return command
+
+
+def _cwd(document: Document, path: Path, text: str, variables: Mapping[str, str]) -> str:
+    cwd = _expand(document, path, text, variables)
+    if not os.path.isabs(cwd):
+        hint = f'write "${{project}}/{cwd.removeprefix("./")}"' if "project" in variables else ""
+        raise document.error(path, f"`cwd` must be absolute, and {shown(cwd)} isn't", hint)
+    return os.path.normpath(cwd)
+
+
+def _expand(document: Document, path: Path, text: str, variables: Mapping[str, str]) -> str:
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in variables or not found[2]:
+            known = " and ".join(f"`${{{name}}}`" for name in variables)
+            raise document.error(
+                path,
+                f"unknown substitution {shown(found[0])}",
+                f"known here: {known}; variables of the environment are never put in",
+            )
+        return variables[found[1]]
+
+    # one pass: a folder's name that holds `${home}` isn't looked at again
+    return _SUBSTITUTION.sub(value, text)
+
+
+def _tightening(document: Document, names: list[str], home: str) -> tuple[Tightening, ...]:
+    found: list[Tightening] = []
+    for name in names:
+        path: Path = ("servers", name)
+        table: Mapping[str, Any] = document.tree["servers"][name]
+        command: str | None = None
+        if "match" in table:
+            command = table["match"].get("command")
+            if command is None:
+                raise document.error(
+                    (*path, "match"), f"`match` in {header(path)} names no `command`", 'write `match = { command = "npx*" }`'
+                )
+        # the project isn't known before the merge; any value does for the check
+        lists = read_lists(document, path, table, admits=False, variables={"project": "/", "home": home})
+        found.append(Tightening(name, command, document.places.line(path), lists.having(home=home)))
+    return tuple(found)

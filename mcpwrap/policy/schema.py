@@ -1,0 +1,51 @@
+"""The JSON Schema of each file, from the same table that checks it (`mcpwrap schema`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mcpwrap.policy.shape import FILES, Elsewhere, Flag, Later, Named, Shape, StringMap, Strings, Table, Text, Version, Which
+
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema(which: Which) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a file: what this version of mcpwrap accepts, and no key more.
+
+    Patterns, substitutions and what depends on several keys are checked by `mcpwrap check` only.
+    """
+    return {"$schema": _DRAFT, "title": FILES[which].doc, **_schema(FILES[which])}
+
+
+def _schema(shape: Shape) -> dict[str, Any]:
+    match shape:
+        case Table(doc, keys):
+            properties = {key: _schema(value) for key, value in keys.items() if not isinstance(value, Later | Elsewhere)}
+            return {"type": "object", "description": doc, "properties": properties, "additionalProperties": False}
+        case Named(doc, name, _, other, own):
+            each: dict[str, Any] = _schema(other)
+            if own is not None:
+                each = {"if": {"required": ["command"]}, "then": _schema(own), "else": each}
+            return {
+                "type": "object",
+                "description": doc,
+                "propertyNames": {"pattern": f"^{name}$"},
+                "additionalProperties": each,
+            }
+        case Text(doc, limit, pattern):
+            return {"type": "string", "description": doc, "maxLength": limit} | ({"pattern": f"^{pattern}$"} if pattern else {})
+        case Strings(doc, item, least):
+            return {"type": "array", "description": doc, "items": _schema(item)} | ({"minItems": least} if least else {})
+        case StringMap(doc, name, _, value):
+            return {
+                "type": "object",
+                "description": doc,
+                "propertyNames": {"pattern": f"^{name}$"},
+                "additionalProperties": _schema(value),
+            }
+        case Flag(doc):
+            return {"type": "boolean", "description": doc}
+        case Version(doc):
+            return {"const": 1, "description": doc}
+        case Later() | Elsewhere():
+            return {"not": {}}

@@ -1,0 +1,281 @@
+"""Trust: what a person accepted, where it is kept, and whether it still is what lies there (POLICY.md §5).
+
+A record is one file, ``<state>/trust/<SHA-256 of the project's path>.json``, 0600 in a 0700 folder: the path, and the sealed record. It is
+replaced atomically. One that can't be read, is another user's, was not sealed here or doesn't agree with itself counts as none: the
+project is untrusted, the file is left alone, and the reason is said.
+"""
+# pathlib costs 5 ms of every start
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final, Literal, TypeVar
+
+import msgspec
+
+from mcpwrap.core.seal import Seal
+from mcpwrap.errors import StateError
+from mcpwrap.policy.changes import Change, announce_changes
+from mcpwrap.policy.commands import commands_of, find_command, verify_command
+from mcpwrap.policy.folders import check_private, ensure_private
+from mcpwrap.policy.records import CommandRecord, TrustRecord
+from mcpwrap.policy.runners import warnings_for
+
+__all__ = [
+    "Change",
+    "CommandRecord",
+    "Standing",
+    "TrustRecord",
+    "TrustStore",
+    "Unsealed",
+    "announce_changes",
+    "commands_of",
+    "digest",
+    "find_command",
+    "standing",
+    "verify_command",
+    "warnings_for",
+]
+
+_TAG: Final = b"mcpwrap trust v1\n"
+_T = TypeVar("_T")
+_KIND: Final = "trust"
+_NAME: Final = re.compile(r"[0-9a-f]{64}\.json")
+
+RECORD_LIMIT: Final = 8 << 20
+"""Longest record file, in bytes: two texts of 256 KiB, escaped and in base64, and commands of at most as much."""
+
+
+def digest(toml: bytes, lock: bytes | None) -> str:
+    """SHA-256 (hex) of a tag, the length-prefixed (8 bytes, big-endian) project file, and the length-prefixed lock file or "absent"."""
+    known = hashlib.sha256(_TAG)
+    known.update(len(toml).to_bytes(8, "big") + toml)
+    known.update(b"absent" if lock is None else len(lock).to_bytes(8, "big") + lock)
+    return known.hexdigest()
+
+
+class Unsealed:
+    """An interim `Seal` that AUTHENTICATES NOTHING: what is stored is the payload itself, and any program of this user can forge it.
+
+    It stands in until the vault exists and holds the installation's key.
+    """
+
+    def seal(self, kind: str, key: str, payload: bytes) -> bytes:
+        """`payload` as it is."""
+        return payload
+
+    def unseal(self, kind: str, key: str, sealed: bytes) -> bytes:
+        """`sealed` as it is."""
+        return sealed
+
+
+class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    project: str
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the trust in a project stands; `note` says why a record that is there doesn't count, "" else."""
+
+    state: Literal["trusted", "changed", "untrusted"]
+    record: TrustRecord | None
+    note: str = ""
+
+
+class TrustStore:
+    """The trust records below the folder `state`. Nothing is created before the first `put`."""
+
+    def __init__(self, state: str, seal: Seal) -> None:
+        self._folder = os.path.join(state, "trust")
+        self._state = state
+        self._seal = seal
+
+    def path(self, project: str) -> str:
+        """The file of a project's record, whether it exists or not."""
+        return os.path.join(self._folder, hashlib.sha256(project.encode("utf-8", "surrogateescape")).hexdigest() + ".json")
+
+    def get(self, project: str) -> TrustRecord | None:
+        """The record of the project with the canonical root `project`; None where there is none that counts."""
+        return self.look(project)[0]
+
+    def look(self, project: str) -> tuple[TrustRecord | None, str]:
+        """As `get`, and why a record that is there doesn't count ("" where there is none, or it does)."""
+        path = self.path(project)
+        try:
+            check_private(self._folder)
+            envelope = _open(path)
+            if envelope.project != project:
+                raise StateError("it is another project's")
+            return self._unseal(envelope), ""
+        except StateError as error:
+            if not os.path.lexists(path):
+                return None, ""
+            return None, f"the trust record {path} doesn't count: {error}"
+
+    def put(self, record: TrustRecord) -> TrustRecord:
+        """Store `record` durably in place of the one before; returns it with its generation.
+
+        Raises:
+            StateError: it can't be stored safely; the one before is still there.
+        """
+        ensure_private(self._state)
+        ensure_private(self._folder)
+        path = self.path(record.project)
+        with self._locked():
+            before = self.get(record.project)
+            record = msgspec.structs.replace(record, generation=(before.generation if before else 0) + 1)
+            sealed = self._seal.seal(_KIND, record.project, msgspec.json.encode(record))
+            data = msgspec.json.encode(_Envelope(record.project, sealed))
+            if len(data) > RECORD_LIMIT:
+                raise StateError("the trust record would be longer than 8 MiB")
+            try:
+                _replace(path, data)
+            except OSError as error:
+                raise StateError(f"`{path}` can't be written: {(error.strerror or str(error)).lower()}") from error
+        return record
+
+    def remove(self, project: str) -> bool:
+        """Take the project's record away, whatever it is; False where there was none.
+
+        Raises:
+            StateError: it can't be taken away.
+        """
+        try:
+            os.unlink(self.path(project))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise StateError(
+                f"`{self.path(project)}` can't be taken away: {(error.strerror or str(error)).lower()}",
+                hint="take it away yourself",
+            ) from error
+        _sync_folder(self._folder)
+        return True
+
+    def records(self) -> list[TrustRecord]:
+        """Every record that counts, ordered by project."""
+        try:
+            check_private(self._folder)
+            names = [name for name in os.listdir(self._folder) if _NAME.fullmatch(name)]
+        except (StateError, OSError):
+            return []
+        found: list[TrustRecord] = []
+        for name in names:
+            with suppress(StateError):
+                envelope = _open(os.path.join(self._folder, name))
+                if os.path.basename(self.path(envelope.project)) == name:
+                    found.append(self._unseal(envelope))
+        return sorted(found, key=lambda record: record.project)
+
+    def _unseal(self, envelope: _Envelope) -> TrustRecord:
+        payload = self._seal.unseal(_KIND, envelope.project, envelope.sealed)
+        record = _decode(payload, TrustRecord)
+        if record.project != envelope.project:
+            raise StateError("it is another project's")
+        lock = None if record.lock is None else _encode(record.lock)
+        if digest(_encode(record.content), lock) != record.digest:
+            raise StateError("its digest isn't that of its content")
+        return record
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        if sys.platform == "win32":
+            yield  # NOTE: no lock there; two answers at once would only share a generation
+            return
+        import fcntl  # noqa: PLC0415 - not on Windows
+
+        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+
+def standing(store: TrustStore, project_root: str, toml: bytes, lock: bytes | None) -> Standing:
+    """Compare what lies there with what was accepted."""
+    record, note = store.look(project_root)
+    if record is None:
+        return Standing("untrusted", None, note)
+    return Standing("trusted" if record.digest == digest(toml, lock) else "changed", record)
+
+
+def _open(path: str) -> _Envelope:
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        fd = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+    except OSError as error:
+        raise StateError((error.strerror or str(error)).lower()) from error
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            raise StateError("it is no plain file")
+        if sys.platform != "win32" and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
+            raise StateError("others can write it")
+        if found.st_size > RECORD_LIMIT:
+            raise StateError("it is too long")
+        parts: list[bytes] = []
+        left = RECORD_LIMIT + 1
+        while left > 0 and (part := os.read(fd, left)):
+            parts.append(part)
+            left -= len(part)
+    except OSError as error:
+        raise StateError((error.strerror or str(error)).lower()) from error
+    finally:
+        os.close(fd)
+    return _decode(b"".join(parts), _Envelope)
+
+
+def _decode(data: bytes, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    # msgspec's errors are ValueErrors, and so is what bad UTF-8 gives
+    except (ValueError, RecursionError) as error:
+        raise StateError("it can't be read, or another version of mcpwrap wrote it") from error
+
+
+def _encode(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise StateError("its content is no text") from error
+
+
+def _replace(path: str, data: bytes) -> None:
+    temporary = f"{path}.{secrets.token_hex(8)}.new"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    fd = os.open(temporary, flags | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(os.path.dirname(path))
+
+
+def _sync_folder(folder: str) -> None:
+    if sys.platform == "win32":
+        return  # a folder can't be opened there
+    with suppress(OSError):  # some file systems can't; the record itself is on the disk
+        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

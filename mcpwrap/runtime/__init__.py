@@ -1,0 +1,1 @@
+"""The only loop and the only wiring: processes, pipes, and what carries commands out."""

@@ -1,0 +1,252 @@
+"""May this server run, how, and by which rules? Asked at the start and again whenever a file that decides changed.
+
+Everything that can't be answered holds the session; nothing of a file that isn't trusted is parsed (POLICY.md §1 and §5).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from mcpwrap.core.rules import ServerRules
+from mcpwrap.errors import ConfigError, McpwrapError, UntrustedError
+from mcpwrap.policy.commands import verify_command
+from mcpwrap.policy.executables import resolve_executable
+from mcpwrap.policy.folders import Folders, folders, read_config, read_site, refuse_inside_project
+from mcpwrap.policy.load import (
+    ProjectPolicy,
+    ServerPolicy,
+    TighteningPolicy,
+    load_project,
+    load_site,
+    load_user,
+)
+from mcpwrap.policy.merge import rules_for
+from mcpwrap.policy.project import Project, caller_project, find_project, read_project
+from mcpwrap.policy.records import TrustRecord
+from mcpwrap.policy.trust import Standing, TrustStore, Unsealed, standing
+from mcpwrap.runtime.environment import minimal_environment
+from mcpwrap.runtime.words import held, held_by, quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the client's configuration asks for: ``mcpwrap run [--project DIR] NAME [-- COMMAND…]``, and where it was started."""
+
+    name: str
+    project: str | None
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How the server is started. `cwd` is None for a private folder; `withheld` names the client's variables that it doesn't get."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str | None
+    withheld: frozenset[str]
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """The answer. Where `hold` isn't empty, nothing may run. `watched` are the files that it depends on."""
+
+    hold: str
+    notice: str = ""
+    rules: ServerRules | None = None
+    launch: Launch | None = None
+    project: str = ""
+    chosen_by: str = ""
+    digest: str = ""
+    watched: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The accepted content of the file that may define the server."""
+
+    root: str
+    file: str
+    chosen_by: str
+    record: TrustRecord
+    policy: ProjectPolicy
+    changed: bool
+
+
+def assess(asked: Asked) -> Assessment:
+    """Answer for what was `asked`, by the files as they are now."""
+    watched: list[str] = []
+    about: dict[str, str] = {}
+    try:
+        return _assess(asked, watched, about)
+    except McpwrapError as error:
+        text = str(error) if isinstance(error, _Held) else held_by(asked.name, error)
+        return Assessment(
+            text,
+            watched=tuple(watched),
+            project=about.get("project", ""),
+            chosen_by=about.get("chosen_by", ""),
+            digest=about.get("digest", ""),
+        )
+
+
+class _Held(UntrustedError):
+    """The session is held; the text is complete."""
+
+
+def _assess(asked: Asked, watched: list[str], about: dict[str, str]) -> Assessment:
+    ours = folders(asked.env)
+    watched += [ours.site_file, os.path.join(ours.config, "config.toml")]
+    tightening = _tightening(ours, asked.home)
+    store = TrustStore(ours.state, Unsealed())
+    source = _project_source(asked, ours, store, watched, about)
+    if source is None or (asked.name not in source.policy.servers):
+        own = _own_source(asked, ours, store, watched, defined=_defines(tightening, asked.name))
+        if own is None and source is None:
+            raise _Held(
+                held(
+                    asked.name,
+                    f"no mcpwrap.toml was found from {asked.cwd} upwards",
+                    f"put one into the project, or name the project with `mcpwrap run --project DIR {asked.name}`",
+                )
+            )
+        if own is None and source is not None:
+            raise _Held(
+                held(
+                    asked.name,
+                    f"the accepted {source.file} of {source.root} has no [servers.{asked.name}]",
+                    f"add it and run `mcpwrap trust` in a terminal of their own, in {source.root}",
+                )
+            )
+        source = own or source
+    assert source is not None  # noqa: S101 - one of the two was found
+    about["digest"] = source.record.digest
+    server = source.policy.servers[asked.name]
+    argv = _command(asked, source, server)
+    launch = _launch(asked, source, server, argv)
+    notice = _notice(asked, source) if source.changed else ""
+    rules = rules_for(source.policy, asked.name, tightening, argv)
+    return Assessment("", notice, rules, launch, source.root, source.chosen_by, source.record.digest, watched=tuple(watched))
+
+
+def _tightening(ours: Folders, home: str) -> tuple[TighteningPolicy, ...]:
+    found = []
+    with suppress(FileNotFoundError):
+        found.append(load_site(read_site(ours.site_file), file=ours.site_file, home=home))
+    user_file = os.path.join(ours.config, "config.toml")
+    with suppress(FileNotFoundError):
+        found.append(load_user(read_config(user_file), file=user_file, home=home))
+    return tuple(found)
+
+
+def _defines(tightening: tuple[TighteningPolicy, ...], name: str) -> bool:
+    return any(t.own_servers is not None and name in t.own_servers.servers for t in tightening)
+
+
+def _project_source(asked: Asked, ours: Folders, store: TrustStore, watched: list[str], about: dict[str, str]) -> _Source | None:
+    project = find_project(option=asked.project, env=asked.env, cwd=asked.cwd, home=asked.home)
+    if project is None:
+        return None
+    about.update(project=project.root, chosen_by=project.chosen_by)
+    watched += [project.file, os.path.join(project.root, "mcpwrap.lock"), store.path(project.root)]
+    refuse_inside_project(ours, project.root)
+    data, lock = _read(project, asked.name)
+    stand = standing(store, project.root, data, lock)
+    record = _accepted(asked.name, stand, os.path.basename(project.file), project.root)
+    caller = caller_project(cwd=asked.cwd, home=asked.home)
+    if caller is not None and caller != project.root and caller not in record.callers:
+        raise _Held(
+            held(
+                asked.name,
+                f"{caller} uses a server of another project, {project.root}, which isn't trusted yet",
+                f"run `mcpwrap trust --project {project.root}` in a terminal of their own, in {caller}",
+            )
+        )
+    policy = load_project(record.content.encode(), file=os.path.basename(project.file), root=project.root, home=asked.home)
+    name = os.path.basename(project.file)
+    return _Source(project.root, name, project.chosen_by, record, policy, stand.state == "changed")
+
+
+def _read(project: Project, name: str) -> tuple[bytes, bytes | None]:
+    try:
+        return read_project(project)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{project.file} is gone", hint=f"put it back, or take `{name}` out of the client") from error
+
+
+def _own_source(asked: Asked, ours: Folders, store: TrustStore, watched: list[str], *, defined: bool) -> _Source | None:
+    """The person's own file, for servers of no project; under the same trust."""
+    root = os.path.realpath(ours.config)
+    watched.append(store.path(root))
+    if not defined:
+        return None
+    file = os.path.join(ours.config, "config.toml")
+    stand = standing(store, root, read_config(file), None)
+    record = _accepted(asked.name, stand, file, root)
+    policy = load_user(record.content.encode(), file=file, home=asked.home, root=root).own_servers
+    if policy is None or asked.name not in policy.servers:
+        raise _Held(held(asked.name, f"the accepted {file} has no [servers.{asked.name}]", f"run `mcpwrap trust --project {root}`"))
+    return _Source(root, file, "the user's own file", record, policy, stand.state == "changed")
+
+
+def _accepted(name: str, stand: Standing, file: str, root: str) -> TrustRecord:
+    if stand.state == "untrusted" or stand.record is None:
+        raise _Held(
+            held(
+                name,
+                f"{file} in {root} is not trusted yet",
+                "run `mcpwrap trust` in a terminal of their own, in that folder",
+            )
+        )
+    return stand.record
+
+
+def _command(asked: Asked, source: _Source, server: ServerPolicy) -> tuple[str, ...]:
+    if server.command is not None and asked.command and server.command != asked.command:
+        raise _Held(
+            held(
+                asked.name,
+                f"the client's command ({quoted(asked.command)}) is not the one of {source.file}:{server.line} "
+                f"({quoted(server.command)})",
+                "take the command out of the client's configuration, or change the file and run `mcpwrap trust`",
+            )
+        )
+    argv = server.command or asked.command
+    if not argv:
+        raise _Held(
+            held(
+                asked.name,
+                f"[servers.{asked.name}] has no command ({source.file}:{server.line})",
+                "add one, or give it after `--` in the client's configuration",
+            )
+        )
+    if why := verify_command(source.record, asked.name, argv, asked.env, policy=server):
+        paste = f"mcpwrap trust --project {source.root}"
+        if server.command is None:
+            paste += f" {asked.name} -- {quoted(argv)}"
+        raise _Held(held(asked.name, why.rstrip("."), f"run `{paste}` in a terminal of their own"))
+    return tuple(argv)
+
+
+def _launch(asked: Asked, source: _Source, server: ServerPolicy, argv: tuple[str, ...]) -> Launch:
+    env, withheld = minimal_environment(asked.env, server.inherit_env, server.env, source.root)
+    executable = resolve_executable(argv[0], asked.env, source.root)
+    place = f"{source.file}:{server.line}"
+    if executable is None:
+        raise _Held(held(asked.name, f"the command `{quoted(argv[:1])}` was not found ({place})", "install it or mend the path"))
+    return Launch((executable, *argv[1:]), env, server.cwd, withheld, place)
+
+
+def _notice(asked: Asked, source: _Source) -> str:
+    return (
+        f"{source.file} in {source.root} changed since it was trusted; until the change is accepted, the version before it goes on "
+        f"judging.\nTell the user that they can review it with `mcpwrap trust` in a terminal of their own, in that folder.\n"
+        "Don't run it yourself."
+    )

@@ -1,0 +1,321 @@
+"""The only loop: bytes become events, commands are carried out.
+
+A message is handled to its end in the callback that read it. All records of one read are written with one write before anything of
+that read is sent: no audit, no call. Where a peer is slow, its buffer fills, and both sides are read no further until it drains.
+
+End of the session (POLICY.md §7): the client's EOF is passed on at once, after what it sent before; SIGTERM follows after
+`TERM_AFTER_S` and SIGKILL after `KILL_AFTER_S`, to all descendants. Until the server is gone its answers are still passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Final, Protocol
+
+from mcpwrap.core import commands as c
+from mcpwrap.core.entry import Entry
+from mcpwrap.core.events import (
+    ClientGone,
+    ClientLine,
+    Event,
+    RecordFailed,
+    ServerExited,
+    ServerLine,
+)
+from mcpwrap.core.framing import FramingError, LineReader
+from mcpwrap.core.session import Session
+from mcpwrap.errors import StateError
+from mcpwrap.runtime.channels import Input, Output
+from mcpwrap.runtime.lifecycle import Exited, GuardianLost, ServerPipes, SpawnFailed
+from mcpwrap.runtime.process import Guardian
+from mcpwrap.runtime.stderr import ServerStderr, say
+
+TERM_AFTER_S: Final = 1.0
+KILL_AFTER_S: Final = 1.5
+GIVE_UP_S: Final = 1.7
+"""When the shim ends whatever the server does; clients send SIGTERM two seconds after EOF (PROTOCOL.md §6)."""
+
+FLUSH_S: Final = 0.2
+"""How long the end waits for a client that still reads."""
+
+WATCH_S: Final = 0.5
+"""How often an idle session looks whether its policy or trust changed."""
+
+LOOK_S: Final = 0.02
+"""How old that look may be when a client's message is judged."""
+
+
+class Recorder(Protocol):
+    """Where records go. Raises StateError where one can't be written."""
+
+    def write(self, entries: Sequence[Entry]) -> None: ...
+
+
+class Control(Protocol):
+    """What the pump asks of its surroundings."""
+
+    def changed(self) -> bool:
+        """True where a file that decides changed since the last look."""
+        ...
+
+    def reassess(self, at: float, *, running: bool) -> tuple[list[Event], ServerPipes | None]:
+        """What follows from a change; the pipes of a server where one was started."""
+        ...
+
+    def why_exited(self, exited: Exited | SpawnFailed | GuardianLost, tail: str, *, early: bool) -> str:
+        """The words for a person when the server is gone; `tail` is the end of its stderr."""
+        ...
+
+
+class Pump:
+    """Runs one session on a loop until it is over."""
+
+    def __init__(self, session: Session, recorder: Recorder, guardian: Guardian, control: Control) -> None:
+        self._session = session
+        self._recorder = recorder
+        self._guardian = guardian
+        self._control = control
+        self._loop = asyncio.get_running_loop()
+        self._done = asyncio.Event()
+        self._client_lines = LineReader()
+        self._server_lines = LineReader()
+        self._looked_at = 0.0
+        self._ending = False
+        self._answered = False
+        self._audit_down = False
+        self._crowded: set[str] = set()
+        self._server_in: Input | None = None
+        self._server_out: Output | None = None
+        self._server_stderr: ServerStderr | None = None
+        self._stopping = False
+        self._client_out = Output(self._loop, 1, on_level=self._level("client"), on_broken=self._client_gone, own=False)
+        self._client_in = Input(self._loop, 0, self._from_client)
+        self._loop.add_reader(guardian.fileno(), self._from_guardian)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self._loop.add_signal_handler(number, self._signalled)
+
+    async def run(self, pipes: ServerPipes | None) -> None:
+        """Relay until the session is over; `pipes` are the server's, where it was started already."""
+        if pipes is not None:
+            self._attach(pipes)
+        self._loop.call_later(WATCH_S, self._watch)
+        try:
+            await self._done.wait()
+        finally:
+            self._carry_out(self._session.handle(ClientGone(monotonic())))
+            self._client_in.close()
+            self._detach()
+            self._loop.remove_reader(self._guardian.fileno())
+            self._client_out.close()
+
+    # what comes in
+
+    def _from_client(self, data: bytes) -> None:
+        at = monotonic()
+        if at - self._looked_at > LOOK_S:
+            self._look(at)
+        try:
+            lines = self._client_lines.feed(data) if data else [self._client_lines.finish()]
+        except FramingError as error:
+            self._break_off(str(error))
+            return
+        found: list[c.Command] = []
+        handle = self._session.handle
+        for line in lines:
+            if line and line != b"\r":
+                found += handle(ClientLine(line, at))
+        self._carry_out(found)
+        if not data:
+            self._end()
+
+    def _from_server(self, data: bytes) -> None:
+        if not data:
+            self._server_silent()
+            return
+        at = monotonic()
+        try:
+            lines = self._server_lines.feed(data)
+        except FramingError as error:
+            self._break_off(str(error))
+            return
+        found: list[c.Command] = []
+        handle = self._session.handle
+        for line in lines:
+            if line and line != b"\r":
+                found += handle(ServerLine(line, at))
+        self._answered = True
+        self._carry_out(found)
+
+    def _from_guardian(self) -> None:
+        for event in self._guardian.events():
+            match event:
+                case Exited() | SpawnFailed() | GuardianLost():
+                    self._server_gone(event)
+                case _:
+                    pass
+            if isinstance(event, GuardianLost):
+                self._loop.remove_reader(self._guardian.fileno())
+
+    # what goes out
+
+    def _carry_out(self, found: list[c.Command]) -> None:
+        entries: list[Entry] = []
+        to_server: list[bytes] = []
+        to_client: list[bytes] = []
+        kinds = [type(command) for command in found]
+        if c.Record in kinds:
+            entries = [command.entry for command in found if type(command) is c.Record]
+            try:
+                self._recorder.write(entries)
+                self._audit_down = False
+            except StateError as error:
+                found = self._without_records(found, entries, str(error))
+        for command in found:
+            kind = type(command)
+            if kind is c.ToServer:
+                to_server.append(command.line)  # type: ignore[union-attr]
+            elif kind is c.ToClient:
+                to_client.append(command.line)  # type: ignore[union-attr]
+            elif kind is c.Announce:
+                say(command.text)  # type: ignore[union-attr]
+            elif kind is c.StopServer:
+                self._stop_server()
+        if to_server and self._server_out is not None:
+            self._server_out.send(to_server)
+        if to_client:
+            self._client_out.send(to_client)
+
+    def _without_records(self, found: list[c.Command], entries: list[Entry], why: str) -> list[c.Command]:
+        """Hold back what the lost records would have permitted, and refuse it (POLICY.md §6)."""
+        lost = {entry.ref for entry in entries if entry.ref}
+        kept = [
+            command for command in found if not (isinstance(command, c.ToServer | c.ToClient) and not lost.isdisjoint(command.refs))
+        ]
+        if not self._audit_down:
+            self._audit_down = True
+            say(f"calls are refused: {why}")
+        return kept + self._session.handle(RecordFailed(tuple(lost), why, monotonic()))
+
+    def _level(self, side: str) -> Callable[[bool], None]:
+        def changed(full: bool) -> None:
+            (self._crowded.add if full else self._crowded.discard)(side)
+            for source in (self._client_in, self._server_in):
+                if source is not None:
+                    (source.pause if self._crowded else source.resume)()
+
+        return changed
+
+    # the server comes and goes
+
+    def _attach(self, pipes: ServerPipes) -> None:
+        self._server_lines = LineReader()
+        self._answered = False
+        self._stopping = False
+        self._server_out = Output(self._loop, pipes.stdin, on_level=self._level("server"), on_broken=lambda: None, own=True)
+        self._server_in = Input(self._loop, pipes.stdout, self._from_server)
+        self._server_stderr = ServerStderr(self._loop, pipes.stderr)
+        if self._crowded:
+            self._server_in.pause()
+        self._stdout = pipes.stdout
+
+    def _detach(self) -> None:
+        if self._server_out is not None:
+            self._server_out.close()
+            self._server_out = None
+        if self._server_in is not None:
+            self._server_in.close()
+            self._server_in = None
+            os.close(self._stdout)
+        if self._server_stderr is not None:
+            self._server_stderr.close()
+            self._server_stderr = None
+        self._crowded.discard("server")
+
+    def _server_silent(self) -> None:
+        """The server closed its output; it can't answer any more, so it ends."""
+        if not self._ending and self._server_out is not None:
+            self._server_out.close()
+            self._guardian.shutdown(TERM_AFTER_S, KILL_AFTER_S)
+
+    def _stop_server(self) -> None:
+        if self._server_out is not None:
+            self._stopping = True
+            self._server_out.close()
+            self._guardian.shutdown(TERM_AFTER_S, KILL_AFTER_S)
+
+    def _server_gone(self, event: Exited | SpawnFailed | GuardianLost) -> None:
+        if self._server_in is None or self._server_stderr is None:
+            return
+        self._server_in.drain()
+        self._server_stderr.drain()
+        tail = self._server_stderr.tail
+        stopped = self._stopping
+        self._detach()
+        self._guardian.kill_all()
+        if self._ending:
+            self._finish()
+        elif not stopped:
+            why = self._control.why_exited(event, tail, early=not self._answered)
+            say(why)
+            self._carry_out(self._session.handle(ServerExited(why, monotonic())))
+        elif self._session.held:
+            self._looked_at = 0.0
+
+    # what decides changes
+
+    def _watch(self) -> None:
+        if not self._ending:
+            self._look(monotonic())
+            self._loop.call_later(WATCH_S, self._watch)
+
+    def _look(self, at: float) -> None:
+        self._looked_at = at
+        if not self._control.changed() or (self._stopping and self._server_in is not None):
+            return
+        events, pipes = self._control.reassess(at, running=self._server_in is not None)
+        if pipes is not None:
+            self._attach(pipes)
+        for event in events:
+            self._carry_out(self._session.handle(event))
+
+    # the end
+
+    def _client_gone(self) -> None:
+        self._end()
+
+    def _signalled(self) -> None:
+        if not self._ending:
+            self._end()
+        self._guardian.signal_server(signal.SIGTERM)
+
+    def _break_off(self, why: str) -> None:
+        """A line too long to be read: the session can't go on (POLICY.md §7)."""
+        say(f"the session ends: {why}")
+        self._carry_out(self._session.handle(ServerExited(why, monotonic())))
+        self._end()
+
+    def _end(self) -> None:
+        if self._ending:
+            return
+        self._ending = True
+        self._client_in.close()
+        if self._server_out is None:
+            self._finish()
+            return
+        self._server_out.close()
+        self._guardian.shutdown(TERM_AFTER_S, KILL_AFTER_S)
+        self._loop.call_later(GIVE_UP_S, self._finish)
+
+    def _finish(self) -> None:
+        # the client may still be reading what the server said last
+        self._await_flush(monotonic() + FLUSH_S)
+
+    def _await_flush(self, until: float) -> None:
+        if self._client_out.empty or monotonic() > until:
+            self._done.set()
+        else:
+            self._loop.call_later(0.01, self._await_flush, until)

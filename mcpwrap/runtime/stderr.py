@@ -1,0 +1,111 @@
+"""The server's stderr on its way to ours, and our own words there.
+
+It is free-form and no sign of an error (PROTOCOL.md §6). Control characters are spelled out, since it may end up on a terminal, and
+the end of it is kept for the message when a server dies. Nothing here waits: where nobody reads our stderr, the server's is read no
+further, as it would be without us, and our own words are dropped.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import select
+from asyncio import AbstractEventLoop
+from typing import Final
+
+TAIL: Final = 4096
+"""Characters of the server's stderr that are kept."""
+
+_PIECE: Final = 640
+"""Bytes read at once; spelled out at most six times as long, which a pipe takes whole where it takes anything (PIPE_BUF)."""
+
+_DRAINED: Final = 1024 * 1024
+"""Bytes taken in at most when the server is gone; a descendant that lives on could write for ever."""
+
+_HIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+
+_RETRY_S: Final = 0.05
+
+
+def say(text: str) -> None:
+    """One line of ours on stderr, or nothing where nobody reads it."""
+    try:
+        if _writable():
+            os.write(2, f"mcpwrap: {text}\n".encode("utf-8", "backslashreplace")[:4096])
+    except OSError:
+        pass  # the client closed it; there is nobody to tell
+
+
+def _writable() -> bool:
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(2, select.POLLOUT)
+    return any(flags & select.POLLOUT for _, flags in poll.poll(0))
+
+
+class ServerStderr:
+    """Passes `fd` on. Owns it."""
+
+    def __init__(self, loop: AbstractEventLoop, fd: int) -> None:
+        self._loop = loop
+        self._fd = fd
+        self._tail = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
+        self._open = True
+        os.set_blocking(fd, False)
+        loop.add_reader(fd, self._ready)
+
+    @property
+    def tail(self) -> str:
+        """The end of what the server said, control characters spelled out."""
+        return self._tail
+
+    def drain(self) -> None:
+        """Take in what is there already."""
+        for _ in range(_DRAINED // _PIECE):
+            if not self._open or not self._pass_on():
+                return
+
+    def close(self) -> None:
+        """Stop and close."""
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._fd)
+            os.close(self._fd)
+
+    def _ready(self) -> None:
+        try:
+            free = _writable()
+        except OSError:
+            free = True
+        if free:
+            self._pass_on()
+        else:
+            self._loop.remove_reader(self._fd)
+            self._loop.call_later(_RETRY_S, self._again)
+
+    def _again(self) -> None:
+        if self._open:
+            self._loop.add_reader(self._fd, self._ready)
+
+    def _pass_on(self) -> bool:
+        try:
+            data = os.read(self._fd, _PIECE)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return False
+        text = self._decode(data).replace("\r\n", "\n")
+        text = _HIDDEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
+        self._tail = (self._tail + text)[-TAIL:]
+        try:
+            if _writable():
+                os.write(2, text.encode())
+        except OSError:
+            pass  # nobody reads it
+        return True
