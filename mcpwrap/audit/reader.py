@@ -175,9 +175,7 @@ def follow(
         present = _files(folder, Skipped())
         done = {name: min(at, present[name].st_size) for name, at in done.items() if name in present}
         fresh = [name for name, info in present.items() if info.st_size > done.get(name, 0)]
-        yield from _merged(
-            [(0, _new_lines(folder, name, done, wanted, skipped)) for name in sorted(fresh)], newest_first=False
-        )
+        yield from _merged([(0, _new_lines(folder, name, done, wanted, skipped)) for name in sorted(fresh)], newest_first=False)
         if pause is None:
             time.sleep(POLL_S)
         elif not pause():
@@ -296,13 +294,7 @@ def _rank(stamp_: object, newest_first: bool) -> int:
     Raises:
         ValueError: it isn't of the form that `stamp` gives.
     """
-    if (
-        not isinstance(stamp_, str)
-        or len(stamp_) != 24
-        or stamp_[10] != "T"
-        or stamp_[23] != "Z"
-        or not stamp_.isascii()
-    ):
+    if not isinstance(stamp_, str) or len(stamp_) != 24 or stamp_[10] != "T" or stamp_[23] != "Z" or not stamp_.isascii():
         raise ValueError("no time of a record")
     digits = stamp_[:4] + stamp_[5:7] + stamp_[8:10] + stamp_[11:13] + stamp_[14:16] + stamp_[17:19] + stamp_[20:23]
     if not digits.isdecimal():
@@ -323,9 +315,7 @@ def _merged(sources: list[tuple[int, Iterator[Line]]], newest_first: bool) -> It
             _advance(heads, i, sources, newest_first)
 
 
-def _advance(
-    heads: list[tuple[int, int, Line]], i: int, sources: list[tuple[int, Iterator[Line]]], newest_first: bool
-) -> None:
+def _advance(heads: list[tuple[int, int, Line]], i: int, sources: list[tuple[int, Iterator[Line]]], newest_first: bool) -> None:
     line = next(sources[i][1], None)
     if line is not None:
         heapq.heappush(heads, (_rank(line.record["time"], newest_first), i, line))

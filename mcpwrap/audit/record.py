@@ -45,8 +45,9 @@ def stamp(seconds: float) -> str:
     """`seconds` since the epoch as a record's ``time``: RFC 3339, UTC, milliseconds. Clamped to the years 1970 to
     9999."""
     seconds = min(max(seconds, 0.0), 253_402_300_799.0)
-    whole = int(seconds)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{int((seconds - whole) * 1000):03d}Z"
+    milliseconds = round(seconds * 1_000_000) // 1000  # a time that was read from a text may lie just below its millisecond
+    whole, rest = divmod(milliseconds, 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{rest:03d}Z"
 
 
 def opened_at(name: str) -> str | None:
@@ -98,9 +99,7 @@ def _open_folder(folder: str) -> int:
         if found.st_uid != os.geteuid():
             raise AuditError(f"`{folder}` belongs to another user", hint=f"move it away: `mv {folder} {folder}.old`")
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise AuditError(
-                f"others can write in `{folder}`", hint=f"look at what lies there, then `chmod 700 {folder}`"
-            )
+            raise AuditError(f"others can write in `{folder}`", hint=f"look at what lies there, then `chmod 700 {folder}`")
         if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             os.fchmod(where, 0o700)
     except BaseException:

@@ -86,9 +86,7 @@ class Terminal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         os.close(self._fd)
 
     @property
@@ -100,10 +98,17 @@ class Terminal:
             return 80
 
     def show(self, text: str) -> None:
-        """Write `text`; what the terminal's encoding lacks is spelled out."""
+        """Write `text`.
+
+        Raises:
+            RefusedError: the terminal was hung up.
+        """
         data = text.encode("utf-8", "backslashreplace")
         while data:
-            data = data[os.write(self._fd, data) :]
+            try:
+                data = data[os.write(self._fd, data) :]
+            except OSError as error:
+                raise RefusedError("the terminal is gone", hint="nothing was changed; run it again in another") from error
 
     def ask(self, question: str) -> str:
         """Show `question` and read one line; "" at the end of the terminal.
@@ -114,7 +119,10 @@ class Terminal:
         self.show(question)
         line = b""
         while not line.endswith((b"\n", b"\r")):
-            chunk = os.read(self._fd, 1024)
+            try:
+                chunk = os.read(self._fd, 1024)
+            except OSError:  # the terminal was hung up
+                return ""
             if not chunk:
                 self.show("\n")
                 break

@@ -142,8 +142,6 @@ def _lines(found: Found, policy: ProjectPolicy | None, findings: Findings, ink: 
     lines += [f"{ink('yellow', 'warning:')} {spell_out(text)}" for text in findings.warnings]
     if not findings.errors and policy is not None:
         what = count(len(policy.servers), "server")
-        lines.append(
-            f"{spell_out(found.file_name)}: {ink('green', 'no fault')}, {what}; {_TRUST_WORDS[found.standing.state]}"
-        )
+        lines.append(f"{spell_out(found.file_name)}: {ink('green', 'no fault')}, {what}; {_TRUST_WORDS[found.standing.state]}")
         lines.append(f"digest  {digest(found.data, found.lock)}")
     return lines

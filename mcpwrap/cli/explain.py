@@ -72,13 +72,9 @@ def _check_arguments(arguments: str | None) -> None:
     try:
         value = json.loads(arguments)
     except (ValueError, RecursionError) as error:
-        raise UsageError(
-            "ARGS-JSON isn't valid JSON", hint="""quote it for the shell: '{"path": "src/app.py"}'"""
-        ) from error
+        raise UsageError("ARGS-JSON isn't valid JSON", hint="""quote it for the shell: '{"path": "src/app.py"}'""") from error
     if not isinstance(value, dict):
-        raise UsageError(
-            "ARGS-JSON isn't an object", hint="""a tool's arguments have names: '{"path": "src/app.py"}'"""
-        )
+        raise UsageError("ARGS-JSON isn't an object", hint="""a tool's arguments have names: '{"path": "src/app.py"}'""")
 
 
 def _basis(found: Found, server: str) -> Basis:
@@ -128,9 +124,7 @@ def _facts(basis: Basis, server: str, method: str, verdict: Verdict) -> dict[str
         "method": method,
         "name": verdict.name,
         "outcome": verdict.outcome.label,
-        "reasons": [
-            {"file": r.file, "line": r.line, "effect": r.effect, "text": r.text} for r in verdict.decision.reasons
-        ],
+        "reasons": [{"file": r.file, "line": r.line, "effect": r.effect, "text": r.text} for r in verdict.decision.reasons],
         "remedy": list(remedies(verdict, own_file=basis.policy.file)),
         "note": basis.note,
     }

@@ -169,9 +169,7 @@ class Found:
             return load_project(data, file=self.file_name, root=self.root, home=self.here.home)
         policy = load_user(data, file=self.file_name, home=self.here.home, root=self.root).own_servers
         if policy is None:
-            raise ConfigError(
-                "no server is defined here", file=self.file_name, hint="add a `[servers.NAME]` with a `command`"
-            )
+            raise ConfigError("no server is defined here", file=self.file_name, hint="add a `[servers.NAME]` with a `command`")
         return policy
 
     def lying(self) -> ProjectPolicy:
@@ -180,8 +178,14 @@ class Found:
         Raises:
             ConfigError: it can't be used.
         """
-        refuse_lock(self.lock)
-        return self.parse(self.data)
+        try:
+            refuse_lock(self.lock)
+            return self.parse(self.data)
+        except ConfigError as error:
+            if self.standing.state == "changed":
+                hint = f"{error.hint.rstrip('.')}. " if error.hint and error.hint[-1] != "?" else f"{error.hint} ".lstrip()
+                error.hint = f"{hint}Until it is fixed, the accepted version goes on judging."
+            raise
 
     def accepted(self) -> ProjectPolicy | None:
         """The policy that a person accepted last; None where nothing is trusted.
@@ -256,9 +260,7 @@ def need(option: str | None, here: Here | None = None) -> Found:
 
 
 def _own(here: Here, *, chosen_by: str) -> Found:
-    return _read(
-        here, Project(root=str(Path(here.folders.config).resolve()), file=here.user_file, chosen_by=chosen_by), own=True
-    )
+    return _read(here, Project(root=str(Path(here.folders.config).resolve()), file=here.user_file, chosen_by=chosen_by), own=True)
 
 
 def _read(here: Here, project: Project, *, own: bool) -> Found:

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mcpwrap.runtime.process import Guardian
 
 USAGE = """\
 usage: mcpwrap run [--project DIR] NAME [-- COMMAND...]
@@ -53,21 +57,25 @@ def main(args: list[str]) -> int:
         guardian.close()
 
 
-def _relay(project: str, name: str, command: tuple[str, ...], guardian: object) -> int:
+def _relay(project: str, name: str, command: tuple[str, ...], guardian: Guardian) -> int:
     from mcpwrap.runtime.assess import Asked
-    from mcpwrap.runtime.compose import Run
-    from mcpwrap.runtime.process import Guardian
+    from mcpwrap.runtime.launch import Launcher
 
-    assert isinstance(guardian, Guardian)  # noqa: S101
     env = dict(os.environ)
     asked = Asked(name, project or None, command, env, _cwd(), env.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111
-    run = Run(asked, guardian)
-    session, pipes = run.session()
-    # the server is starting by now; the loop is imported beside it
+    launcher = Launcher(asked, guardian)
+    found = launcher.assess()
+    pipes = None
+    if not found.hold:
+        pipes, found = launcher.start(found)
+    # the server is starting by now; the rest is imported beside it
+    from mcpwrap.runtime.compose import Run
     from mcpwrap.runtime.loop import relay
 
+    run = Run(launcher, found)
+    run.announce()
     try:
-        relay(session, run, guardian, pipes)
+        relay(run, guardian, pipes)
     finally:
         run.close()
     return 0

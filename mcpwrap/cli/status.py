@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -93,7 +93,8 @@ def _standpoint(found: Found) -> Standpoint:
         except ConfigError as error:
             # a broken file that tightens holds everything, so it goes first
             fault = error
-    return Standpoint(found, accepted or policy, fault, _held(found, accepted, policy), _seen(found))
+    shown = accepted or policy
+    return Standpoint(found, shown, fault, _held(found, accepted, policy), _seen(found, shown.servers if shown else ()))
 
 
 def _held(found: Found, accepted: ProjectPolicy | None, lying: ProjectPolicy | None) -> dict[str, str]:
@@ -110,19 +111,19 @@ def _held(found: Found, accepted: ProjectPolicy | None, lying: ProjectPolicy | N
     return held
 
 
-def _seen(found: Found) -> Seen:
+def _seen(found: Found, servers: Collection[str]) -> Seen:
     seen, folder = Seen(), found.here.audit_folder
     now = datetime.now(UTC).astimezone()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
     try:
-        for record in read(
-            folder, since=time.time() - LISTS_SEEN_S, project=found.root, event="list", newest_first=True
-        ):
+        for record in read(folder, since=time.time() - LISTS_SEEN_S, project=found.root, event="list", newest_first=True):
             counts = record.get("counts")
             if record.get("method") == "tools/list" and isinstance(counts, dict):
                 numbers = (counts.get("shown"), counts.get("total"))
                 if isinstance(numbers[0], int) and isinstance(numbers[1], int):
                     seen.lists.setdefault(str(record.get("server", "")), (numbers[0], numbers[1]))
+                    if seen.lists.keys() >= set(servers):
+                        break  # what is older doesn't count
         for record in read(folder, since=midnight, project=found.root, event="call", newest_first=True):
             refused = record.get("status") == "refused"
             seen.calls += record.get("direction") == "client" and record.get("status") in (None, "refused")
@@ -167,6 +168,8 @@ def _lines(stand: Standpoint, ink: Ink) -> list[str]:
     record = found.standing.record
     if state == "changed" and record is not None:
         lines.append(f"  the version accepted on {day(record.accepted_at)} goes on judging until you accept the change")
+    if found.standing.note:
+        lines.append(f"  {spell_out(found.standing.note)}")
     if stand.fault is not None:
         lines += [f"{ink('red', 'error:')} {spell_out(str(stand.fault))}", *place_lines(stand.fault)]
         if stand.fault.hint:
@@ -261,9 +264,7 @@ def _facts(stand: Standpoint) -> dict[str, Any]:
                 "name": name,
                 "command": list(stand.found.command(server)),
                 "held": stand.held.get(name),
-                "tools": None
-                if name not in seen.lists
-                else {"shown": seen.lists[name][0], "total": seen.lists[name][1]},
+                "tools": None if name not in seen.lists else {"shown": seen.lists[name][0], "total": seen.lists[name][1]},
             }
             for name, server in servers.items()
         ],

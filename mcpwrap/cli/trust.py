@@ -57,9 +57,7 @@ class Offer:
 
 @click.command()
 @click.option("--project", metavar="DIR", help="The project, where it isn't the one you are in.")
-@click.option(
-    "--digest", "wanted", metavar="DIGEST", help="Accept only this; what `mcpwrap check --json` prints as `digest`."
-)
+@click.option("--digest", "wanted", metavar="DIGEST", help="Accept only this; what `mcpwrap check --json` prints as `digest`.")
 @click.argument("name", required=False, shell_complete=completion.servers)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def trust(project: str | None, wanted: str | None, name: str | None, command: tuple[str, ...]) -> int:
@@ -80,7 +78,7 @@ def trust(project: str | None, wanted: str | None, name: str | None, command: tu
             hint="look at the file again, then take the digest that `mcpwrap check --json` prints",
         )
     if offer.nothing_new:
-        click.echo(f"{_title(found)} is trusted already; nothing changed")
+        click.echo(f"{_title(offer)} is trusted already; nothing changed")
         return 0
     if scripted:
         ink = Ink.of(sys.stdout)
@@ -194,8 +192,8 @@ def _extra(found: Found, policy: ProjectPolicy, name: str, command: tuple[str, .
     return {}
 
 
-def _title(found: Found) -> str:
-    return spell_out(found.here.user_file if found.own else found.name)
+def _title(offer: Offer) -> str:
+    return spell_out(offer.found.here.user_file if offer.found.own else offer.policy.name)
 
 
 def _shown(offer: Offer, *, width: int, ink: Ink) -> list[str]:
@@ -203,7 +201,7 @@ def _shown(offer: Offer, *, width: int, ink: Ink) -> list[str]:
     file = spell_out(found.file_name)
     if found.standing.state == "untrusted" or record is None:
         lines = [
-            f"{ink('bold', _title(found))}: {file} in {spell_out(found.root)} is not trusted yet",
+            f"{ink('bold', _title(offer))}: {file} in {spell_out(found.root)} is not trusted yet",
             *([f"  {spell_out(found.standing.note)}"] if found.standing.note else []),
             f"  digest  {offer.digest}",
             *trust_view.whole(offer.policy, offer.commands, width=width, ink=ink),
@@ -211,7 +209,7 @@ def _shown(offer: Offer, *, width: int, ink: Ink) -> list[str]:
     else:
         what = f"{file} changed" if found.standing.state == "changed" else "what it runs or who may use it changed"
         lines = [
-            f"{ink('bold', _title(found))}: {what} since {day(record.accepted_at)}",
+            f"{ink('bold', _title(offer))}: {what} since {day(record.accepted_at)}",
             *trust_view.change(_readable(found), offer.policy, record, offer.commands, width=width, ink=ink),
         ]
         if found.standing.state == "changed":
@@ -241,9 +239,7 @@ def _accepted(terminal: caller.Terminal, offer: Offer, ink: Ink) -> bool:
         answer = terminal.ask(question).lower()
         if changed and record is not None and answer == "d":
             new = offer.found.data.decode("utf-8", "replace")
-            diff = trust_view.text_diff(
-                record.content, new, file=offer.found.file_name, since=record.accepted_at, ink=ink
-            )
+            diff = trust_view.text_diff(record.content, new, file=offer.found.file_name, since=record.accepted_at, ink=ink)
             terminal.show("\n".join(["", *diff, "", ""]))
             continue
         return answer in ("y", "yes")
@@ -290,9 +286,7 @@ def _client_commands(policy: ProjectPolicy, commands: dict[str, tuple[str, ...]]
 
 def _stored_text(offer: Offer) -> str:
     word = "accepted" if offer.record else "trusted"
-    return (
-        f"{_title(offer.found)}: {word}. Sessions that were held go on by themselves; `mcpwrap untrust` takes it back."
-    )
+    return f"{_title(offer)}: {word}. Sessions that were held go on by themselves; `mcpwrap untrust` takes it back."
 
 
 def _declined_text(offer: Offer) -> str:

@@ -6,7 +6,7 @@ Commands are never shortened; what a terminal would hide or obey is spelled out 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
 from mcpwrap.cli.screen import Ink, columns, command_text, count, day, wrapped
@@ -44,7 +44,8 @@ def change(
     rows: list[tuple[str, str, str]] = [
         (kind, spell_out(text), f":{line}" if line else "") for kind, text, line in announce_changes(old, policy)
     ]
-    rows += [("loosens", text, "") for text in command_changes(record.commands, commands)]
+    clients = {name for name, server in policy.servers.items() if server.command is None}
+    rows += [("loosens", text, "") for text in command_changes(record.commands, commands, clients)]
     if not rows:
         rows = [("same", "only comments and layout differ", "")]
     lines = [_paint_kind(line, ink) for line in columns(rows)]
@@ -56,9 +57,7 @@ def change(
     return lines + _warnings(policy, commands, width=width, ink=ink)
 
 
-def server_block(
-    policy: ProjectPolicy, server: ServerPolicy, command: CommandRecord | None, *, width: int, ink: Ink
-) -> list[str]:
+def server_block(policy: ProjectPolicy, server: ServerPolicy, command: CommandRecord | None, *, width: int, ink: Ink) -> list[str]:
     """One server in full."""
     argv = command.argv if command else server.command
     rows: list[tuple[str, str]] = []
@@ -71,9 +70,7 @@ def server_block(
             rows.append(("", "(a command of the client's configuration, not of the file)"))
         if command is not None:
             rows.append(("as", spell_out(command.executable) if command.executable else "not found on this machine"))
-            rows += [
-                ("checks", f"{spell_out(name)}  {digest[:16]}…") for name, digest in sorted(command.digests.items())
-            ]
+            rows += [("checks", f"{spell_out(name)}  {digest[:16]}…") for name, digest in sorted(command.digests.items())]
     rows.append(("in", spell_out(server.cwd) if server.cwd else "a private empty folder"))
     rows += [("sets", f"{spell_out(name)}={spell_out(value)}") for name, value in server.env.items()]
     if server.inherit_env:
@@ -84,15 +81,20 @@ def server_block(
     return lines + list(_tables(rules, width=width, ink=ink))
 
 
-def command_changes(old: Sequence[CommandRecord], new: Sequence[CommandRecord]) -> list[str]:
-    """What differs in what runs though the file needn't say so: executables, files of the project, other commands."""
+def command_changes(old: Sequence[CommandRecord], new: Sequence[CommandRecord], clients: Container[str]) -> list[str]:
+    """What differs in what runs though the file needn't say so: executables, files of the project, clients' commands.
+
+    `clients` are the servers whose command stays in the client's configuration.
+    """
     accepted = {command.server: command for command in old}
     lines: list[str] = []
     for command in new:
         before, name = accepted.get(command.server), spell_out(command.server)
         if before is None:
+            if command.server in clients:
+                lines.append(f"{name} › command    none → one of your client's configuration")
             continue
-        if before.argv != command.argv:
+        if before.argv != command.argv and command.server in clients:
             lines.append(f"{name} › command    {command_text(before.argv)} → {command_text(command.argv)}")
         if before.executable != command.executable:
             lines.append(f"{name} › runs as    {_found(before.executable)} → {_found(command.executable)}")
@@ -140,20 +142,12 @@ def _rule_rows(table: RuleTable) -> Iterator[tuple[str, str]]:
 
 def _patterns(rule: Rule) -> str:
     text = ", ".join(spell_out(p.text) for p in rule.patterns)
-    return (
-        f"{text} but not {', '.join(spell_out(p.text.removeprefix('!')) for p in rule.excluded)}"
-        if rule.excluded
-        else text
-    )
+    return f"{text} but not {', '.join(spell_out(p.text.removeprefix('!')) for p in rule.excluded)}" if rule.excluded else text
 
 
 def _warnings(policy: ProjectPolicy, commands: Sequence[CommandRecord], *, width: int, ink: Ink) -> list[str]:
     texts = [spell_out(text) for text in warnings_for(policy)]
-    texts += [
-        f"{spell_out(c.server)}: `{spell_out(c.argv[0])}` was not found"
-        for c in commands
-        if not c.executable and c.argv
-    ]
+    texts += [f"{spell_out(c.server)}: `{spell_out(c.argv[0])}` was not found" for c in commands if not c.executable and c.argv]
     lines: list[str] = []
     for text in texts:
         first, *more = wrapped(text, width=width - 11, indent=0)

@@ -52,9 +52,7 @@ def judge(rules: ServerRules, method: str, name: str) -> Verdict:
         case Matched.ALWAYS:
             return _fixed(Outcome.ALLOW, "always let through: it carries no authority of its own", method)
         case Matched.TOOL if name.startswith(OWN_PREFIX):
-            return _fixed(
-                Outcome.DENY, "names that begin with `mcpwrap_` are mcpwrap's own; a server's are hidden", name
-            )
+            return _fixed(Outcome.DENY, "names that begin with `mcpwrap_` are mcpwrap's own; a server's are hidden", name)
         case Matched.TOOL:
             return _by(rules.tools, base, name)
         case Matched.PROMPT:

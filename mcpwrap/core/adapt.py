@@ -79,7 +79,7 @@ def notification(state: State, m: Notification, out: list[Command]) -> None:
         out.append(ToClient(m.encoded))
         return
     for pending in state.calls.values():
-        if pending.listen is not None and pending.listen.get(flag) is True:
+        if pending.listen is not None and not pending.cancelled and pending.listen.get(flag) is True:
             stamped = {"_meta": {SUBSCRIPTION_KEY: pending.id}}
             out.append(ToClient(encode({"jsonrpc": "2.0", "method": m.method, "params": stamped})))
 

@@ -19,6 +19,7 @@ from mcpwrap.core.jsonrpc import (
     Notification,
     Request,
     Result,
+    Shape,
     WireError,
     encode,
     id_key,
@@ -26,7 +27,7 @@ from mcpwrap.core.jsonrpc import (
 from mcpwrap.core.listing import OWN_PREFIX, STATUS_TOOL
 from mcpwrap.core.methods import MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
 from mcpwrap.core.redact import redact
-from mcpwrap.core.rules import Decision, Outcome, ServerRules
+from mcpwrap.core.rules import HOLE, NAME_LIMIT, Decision, Outcome, ServerRules, Text
 from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY, Pending, State
 from mcpwrap.core.state import denial as own_denial
 from mcpwrap.core.uris import ambiguity, completion_text
@@ -127,7 +128,7 @@ class ClientSide:
             decision = state.decide(_rules(state).tools, name)
         outcome = decision.outcome
         if outcome is Outcome.DENY:
-            ref = self._refuse(m, decision, out, event="call", tool=name, arguments=redact(arguments, whole=False))
+            ref = self._refuse(m, decision, out, event="call", tool=name[:NAME_LIMIT], arguments=redact(arguments, whole=False))
             out.append(ToClient(denial.unknown_tool(m.id, name[:200], ref)))
         elif outcome is Outcome.ASK:
             ref = self._refuse(m, decision, out, event="call", tool=name, arguments=redact(arguments, whole=True))
@@ -143,7 +144,7 @@ class ClientSide:
             return
         decision = self._state.decide(_rules(self._state).prompts, name)
         if decision.outcome is Outcome.DENY:
-            ref = self._refuse(m, decision, out, event="call", prompt=name)
+            ref = self._refuse(m, decision, out, event="call", prompt=name[:NAME_LIMIT])
             out.append(ToClient(denial.unknown_prompt(m.id, name[:200], ref)))
         elif decision.outcome is Outcome.ASK:
             self._unasked(m, decision, out, f"the prompt {name[:200]}", prompt=name)
@@ -157,8 +158,8 @@ class ClientSide:
             return
         decision = self.resource(uri)
         if decision.outcome is Outcome.DENY:
-            ref = self._refuse(m, decision, out, event="call", uri=uri[:4096])
-            out.append(ToClient(denial.unknown_resource(m.id, uri[:4096], ref, modern=a.modern)))
+            ref = self._refuse(m, decision, out, event="call", uri=uri[:NAME_LIMIT])
+            out.append(ToClient(denial.unknown_resource(m.id, uri[:NAME_LIMIT], ref, modern=a.modern)))
         elif decision.outcome is Outcome.ASK:
             self._unasked(m, decision, out, "this resource", uri=uri)
         else:
@@ -171,6 +172,18 @@ class ClientSide:
             return own_denial(why)
         return self._state.decide(table, uri)
 
+    def template(self, text: Text, *, beginning: bool = False) -> Decision:
+        """The decision on a resource template: denied only where all that it stands for surely is.
+
+        With `beginning` a hole goes on from what was typed, so that what stands before it is judged as a whole, too.
+        """
+        table = _rules(self._state).resources
+        for filling in ("x", "") if beginning else ("x",):
+            filled = "".join(filling if c is HOLE else c for c in text)
+            if not table.plainly_open and (why := ambiguity(filled)):
+                return own_denial(why)
+        return table.decide_open(text)
+
     def _completion(self, m: Request, a: Arrival, out: list[Command]) -> None:
         ref = m.params.get("ref")
         kind = ref.get("type") if type(ref) is dict else None
@@ -182,9 +195,9 @@ class ClientSide:
         if kind == "ref/prompt":
             prompt, uri, decision = name, "", self._state.decide(rules.prompts, name)
         else:
-            prompt, uri, decision = "", name, rules.resources.decide_open(completion_text(name, m.params))
+            prompt, uri, decision = "", name, self.template(completion_text(name, m.params), beginning=True)
         if decision.outcome >= Outcome.ASK:
-            record = self._refuse(m, decision, out, event="call", prompt=prompt, uri=uri)
+            record = self._refuse(m, decision, out, event="call", prompt=prompt[:NAME_LIMIT], uri=uri[:NAME_LIMIT])
             out.append(ToClient(denial.error(m.id, INVALID_PARAMS, f"Unknown reference (ref {record})")))
         else:
             self._admit(m, a, decision, out, prompt=prompt, uri=uri)
@@ -303,7 +316,7 @@ class ClientSide:
             out,
             params=params,
             ref=ref,
-            name=tool or uri or prompt or task,
+            name=task or tool or uri or prompt,
             outcome=decision.outcome,
             key=call_key,
         )
@@ -411,8 +424,7 @@ class ClientSide:
             case Matched.SERVER_REQUEST:
                 return f"`{row.subject}` is not permitted" if row.subject in state.closed else ""
             case Matched.CLIENT_TASK:
-                known = state.catalog.client_tasks.get(m.params.get("taskId")) is not None
-                return "" if known else "a task that was made for nothing"
+                return "" if state.made_by_client(m.params.get("taskId")) else "a task that was made for nothing"
             case _:
                 return ""
 
@@ -420,7 +432,7 @@ class ClientSide:
         state = self._state
         id = m.params.get("requestId")
         pending = state.calls.get(id_key(id)) if type(id) is int or type(id) is str else None
-        if pending is None or pending.cancelled or type(id) is not type(pending.id):
+        if pending is None or pending.cancelled or pending.id != id:
             return "a cancellation of nothing that is in flight"
         if pending.method == "initialize":
             return "`initialize` can't be cancelled"
@@ -436,32 +448,38 @@ class ClientSide:
         """Pass on the client's answer to a request of the server's; anything else is dropped."""
         state = self._state
         pending = state.server_calls.get(id_key(m.id))
-        if pending is None or type(pending.id) is not type(m.id):
+        if pending is None or pending.id != m.id:
             state.refused(
                 out, event="response", direction="client", method="", request_id=m.id,
                 decision=own_denial("an answer to nothing that was asked"),
             )  # fmt: skip
             return
-        del state.server_calls[id_key(m.id)]
         if type(m) is Result:
             task = m.result.get("task")
             if type(task) is dict and type(task.get("taskId")) is str:
                 state.catalog.client_tasks.put(task["taskId"], pending.method)
-        if pending.ref:
-            status = "ok" if type(m) is Result else "error"
-            duration_ms = round((at - pending.at) * 1000, 3)
+        self.ended(pending, "ok" if type(m) is Result else "error", out, at=at, size=len(m.encoded))
+        out.append(ToServer(m.encoded))
+
+    def ended(self, p: Pending, status: str, out: list[Command], *, at: float | None = None, size: int | None = None) -> None:
+        """A request of the server's is in flight no more; record how it ended. `at` is monotonic seconds, `size` bytes."""
+        self._state.server_calls.pop(id_key(p.id), None)
+        if p.ref:
+            duration_ms = round((at - p.at) * 1000, 3) if at is not None else None
             out.append(
                 Record(
                     Entry(
-                        "response", "client", pending.method, ref=pending.ref, request_id=m.id,
-                        status=status, duration_ms=duration_ms, result_bytes=len(m.encoded),
+                        "response", "client", p.method, ref=p.ref, request_id=p.id,
+                        status=status, duration_ms=duration_ms, result_bytes=size,
                     )
                 )
             )  # fmt: skip
-        out.append(ToServer(m.encoded))
 
     def unreadable(self, error: WireError, out: list[Command]) -> None:
-        """Refuse what could not be read; it is answered where an id is certain and not in flight."""
+        """Refuse what could not be read; it is answered where an id is certain and not in flight.
+
+        Where it was meant as an answer, it is the server that waits for one.
+        """
         state = self._state
         ref = state.refused(
             out,
@@ -471,7 +489,12 @@ class ClientSide:
             request_id=error.id,
             decision=own_denial(error.reason),
         )
-        if error.id is not None and id_key(error.id) not in state.calls:
+        if error.shape is Shape.ANSWER:
+            asked = state.server_calls.get(id_key(error.id)) if error.id is not None else None
+            if asked is not None and asked.id == error.id:
+                self.ended(asked, "error", out)
+                out.append(ToServer(denial.broken(asked.id, f"the client's answer can't be read: {error.reason}")))
+        elif error.id is not None and id_key(error.id) not in state.calls:
             out.append(ToClient(denial.error(error.id, error.code, f"{error.reason} (ref {ref})")))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from mcpwrap.core.rules import ServerRules
@@ -23,48 +21,42 @@ class ServerLine(msgspec.Struct, frozen=True, gc=False):
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class ServerStarted:
+class ServerStarted(msgspec.Struct, frozen=True):
     """The server of a session that was held runs now; once it answered our handshake, it is judged by `rules`."""
 
     rules: ServerRules
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class ServerExited:
+class ServerExited(msgspec.Struct, frozen=True):
     """The server is gone, or never came up. `why` is written for a person."""
 
     why: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyChanged:
+class PolicyChanged(msgspec.Struct, frozen=True):
     """Another policy was accepted, or one that tightens was changed: it counts from the next message on."""
 
     rules: ServerRules
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class NoticeChanged:
+class NoticeChanged(msgspec.Struct, frozen=True):
     """Something waits for a person while the session goes on (a change that isn't accepted yet); "" takes it back."""
 
     notice: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Withheld:
+class Withheld(msgspec.Struct, frozen=True):
     """The session may not go on (not trusted any more); `why` is written for a person. The server is to be stopped."""
 
     why: str
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class RecordFailed:
+class RecordFailed(msgspec.Struct, frozen=True):
     """The records that permit the calls `refs` couldn't be written: those calls weren't sent and must be refused."""
 
     refs: tuple[str, ...]
@@ -72,8 +64,7 @@ class RecordFailed:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class ClientGone:
+class ClientGone(msgspec.Struct, frozen=True):
     """The client closed its end; nobody waits for an answer any more."""
 
     at: float

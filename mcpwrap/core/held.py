@@ -137,7 +137,7 @@ def lists_changed(state: State, out: list[Command]) -> None:
     """Tell the client to ask for its lists again, in the way of its family."""
     if state.handshake is not None and state.greeted:
         out.extend(ToClient(encode({"jsonrpc": "2.0", "method": method})) for _, method in _CHANGED)
-    listening: list[tuple[Id, Json]] = [(p.id, p.listen) for p in state.calls.values() if p.listen is not None]
+    listening: list[tuple[Id, Json]] = [(p.id, p.listen) for p in state.calls.values() if p.listen is not None and not p.cancelled]
     for id, wanted in listening:
         for flag, method in _CHANGED:
             if wanted.get(flag) is True:

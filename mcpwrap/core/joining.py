@@ -12,7 +12,7 @@ from mcpwrap.core import held
 from mcpwrap.core.commands import Command, ToServer
 from mcpwrap.core.jsonrpc import Error, Json, Result, encode, id_key
 from mcpwrap.core.methods import LEGACY, MODERN, lookup
-from mcpwrap.core.state import CLIENT_KEY, State
+from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY, State
 
 _DISCOVER: Final = "mcpwrap-discover"
 _INITIALIZE: Final = "mcpwrap-initialize"
@@ -34,7 +34,7 @@ class Joining:
             kept = state.narrow(state.handshake.get("capabilities"))
             self._send(out, _INITIALIZE, "initialize", state.handshake | ({"capabilities": kept} if kept is not None else {}))
         elif state.modern_meta is not None:
-            self._send(out, _DISCOVER, "server/discover", {"_meta": state.modern_meta})
+            self._send(out, _DISCOVER, "server/discover", {"_meta": self._envelope()})
         else:
             state.hold = ""
             return True
@@ -50,8 +50,6 @@ class Joining:
             info = (state.modern_meta or {}).get(CLIENT_KEY) or {"name": "mcpwrap", "version": held.VERSION}
             params: Json = {"protocolVersion": LEGACY[-1], "capabilities": {}, "clientInfo": info}
             self._send(out, _INITIALIZE, "initialize", params)
-            return False
-        if m.id != _INITIALIZE:
             return False
         if type(m) is not Result or m.result.get("protocolVersion") not in LEGACY:
             state.hold = (
@@ -74,10 +72,17 @@ class Joining:
                 # the client has its acknowledgment; the server hears of the subscription only now
                 pending.row = lookup(MODERN[-1], "client", pending.method)
                 pending.quiet_ack = True
-                params = {"_meta": state.modern_meta, "notifications": pending.listen}
+                params = {"_meta": self._envelope(), "notifications": pending.listen}
                 line = {"jsonrpc": "2.0", "id": pending.id, "method": pending.method, "params": params}
                 out.append(ToServer(encode(line)))
         held.lists_changed(state, out)
+
+    def _envelope(self) -> Json:
+        """What a stateless client's requests carry, without what belongs to one request only."""
+        meta = self._state.modern_meta or {}
+        kept = {key: meta[key] for key in (VERSION_KEY, CAPABILITIES_KEY, CLIENT_KEY) if key in meta}
+        narrower = self._state.narrow(meta.get(CAPABILITIES_KEY))
+        return kept if narrower is None else {**kept, CAPABILITIES_KEY: narrower}
 
     def _send(self, out: list[Command], id: str, method: str, params: Json) -> None:
         out.append(ToServer(encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})))

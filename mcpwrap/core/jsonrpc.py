@@ -11,7 +11,9 @@ the standard library's decoder with hooks that refuse duplicate keys and keep ea
 
 from __future__ import annotations
 
+import enum
 import json
+from collections.abc import Collection
 from decimal import Decimal, DecimalException
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
@@ -40,14 +42,23 @@ Id = int | str
 Json = dict[str, Any]
 
 
+class Shape(enum.Enum):
+    """What an unreadable message was meant as. Each direction has its own ids, so that a broken call fails no answer's call."""
+
+    CALL = enum.auto()
+    ANSWER = enum.auto()
+    EITHER = enum.auto()
+
+
 class WireError(Exception):
     """A line or a member of a batch that isn't forwarded: the JSON-RPC `code`, the reason, and the `id` where one is certain."""
 
-    def __init__(self, code: int, reason: str, id: Id | None = None) -> None:
+    def __init__(self, code: int, reason: str, id: Id | None = None, shape: Shape = Shape.EITHER) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
         self.id = id
+        self.shape = shape
 
 
 class Request(msgspec.Struct, gc=False):
@@ -156,13 +167,13 @@ def parse(line: bytes) -> Message | list[Message | WireError]:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         encoded = b""
         value = None
-    if encoded != line:
+    exact = encoded == line
+    if not exact:
         value = _decode_strictly(line)
-        encoded = encode(value)
-    else:
-        encoded = _escape_separators(encoded)
     if line.count(b"{") + line.count(b"[") > DEPTH_LIMIT and _too_deep(value):
-        raise WireError(INVALID_REQUEST, f"nested deeper than {DEPTH_LIMIT} levels", _recover_id(line))
+        raise WireError(INVALID_REQUEST, f"nested deeper than {DEPTH_LIMIT} levels", *_recovered(line))
+    # only now: encoding recurses, and the depth is known to be bounded
+    encoded = _escape_separators(encoded) if exact else encode(value)
     if type(value) is list:
         return [_member(member) for member in value]
     return _message(value, encoded)
@@ -178,6 +189,21 @@ def _member(value: object) -> Message | WireError:
 def _message(value: object, encoded: bytes) -> Message:
     if type(value) is not dict:
         raise WireError(INVALID_REQUEST, "a message must be an object")
+    try:
+        return _judged(value, encoded)
+    except WireError as error:
+        error.shape = _shape(value)
+        raise
+
+
+def _shape(keys: Collection[str]) -> Shape:
+    call, answer = "method" in keys, "result" in keys or "error" in keys
+    if call is answer:
+        return Shape.EITHER
+    return Shape.CALL if call else Shape.ANSWER
+
+
+def _judged(value: Json, encoded: bytes) -> Message:
     id = value.get("id")
     has_id = "id" in value
     valid_id = type(id) is int or type(id) is str
@@ -255,12 +281,12 @@ def id_key(id: Id) -> Id:
 
 def _decode_strictly(line: bytes) -> Any:
     if b"\r" in line:
-        raise WireError(PARSE_ERROR, "a carriage return inside a line", _recover_id(line))
+        raise WireError(PARSE_ERROR, "a carriage return inside a line", *_recovered(line))
     try:
         text = line.decode("utf-8")
         return json.loads(text, object_pairs_hook=_pairs, parse_int=_integer, parse_float=_number, parse_constant=_constant)
     except WireError as error:
-        raise WireError(error.code, error.reason, _recover_id(line)) from None
+        raise WireError(error.code, error.reason, *_recovered(line)) from None
     except UnicodeDecodeError:
         raise WireError(PARSE_ERROR, "not valid UTF-8") from None
     except RecursionError:
@@ -312,17 +338,18 @@ def _too_deep(value: object) -> bool:
     return True
 
 
-def _recover_id(line: bytes) -> Id | None:
-    """The id of an unreadable message, where exactly one stands in it at the top."""
+def _recovered(line: bytes) -> tuple[Id | None, Shape]:
+    """The id of an unreadable message, where exactly one stands in it at the top, and what the message was meant as."""
+    nothing = None, Shape.EITHER
     if len(line) > RECOVERY_LIMIT:
-        return None
+        return nothing
     try:
         pairs = json.loads(line.replace(b"\r", b" ").decode("utf-8"), object_pairs_hook=list)
     except (ValueError, RecursionError):
-        return None
+        return nothing
     if type(pairs) is not list or not all(type(pair) is tuple for pair in pairs):
-        return None
+        return nothing
     ids = [value for key, value in pairs if fold(key) == "id"]
     if len(ids) == 1 and (type(ids[0]) is int or type(ids[0]) is str):
-        return ids[0]
-    return None
+        return ids[0], _shape([key for key, _ in pairs])
+    return nothing

@@ -28,11 +28,9 @@ def filtered(result: Json, key: str, field: str, shown: Callable[[str], bool]) -
     """Keep the items of ``result[key]`` whose `field` is `shown`; order and cursors stay.
 
     Returns the result (the same object where nothing was taken out), how many items there were, and how many are left. An item
-    without a readable `field` can't be judged and is taken out.
+    without a readable `field` can't be judged and is taken out. Where ``result[key]`` stands, it must be an array.
     """
-    items = result.get(key)
-    if not isinstance(items, list):
-        return result, 0, 0
+    items: list[Any] = result.get(key, [])
     kept = [item for item in items if _is_shown(item, field, shown)]
     if len(kept) == len(items):
         return result, len(items), len(items)

@@ -10,8 +10,9 @@ Sources: the schema of each revision; PROTOCOL.md §1 and §2; the tasks extensi
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 LEGACY: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """Revisions with a handshake, oldest first."""
@@ -74,8 +75,7 @@ class Holds(enum.Enum):
     """a task's state, which may hold ``inputRequests`` and the tool's own result"""
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(msgspec.Struct, frozen=True):
     """One row. `subject` is the word that ``server_requests`` patterns match, where the row is one."""
 
     name: str

@@ -8,7 +8,7 @@ Where a call was simply allowed, long strings are shortened; for ``log`` and ``a
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 REDACTED: Final = "[redacted]"
@@ -19,19 +19,28 @@ SHORTENED: Final = 256
 SHORTEST_TOKEN: Final = 12
 """No known token is shorter, in characters; shorter strings aren't searched."""
 
-_SECRET_KEY: Final = re.compile(
-    r"pass(word|wd|phrase|code)|^pwd$|^pin$|secret|token|api[-_. ]?key|access[-_. ]?key|private[-_. ]?key|signing[-_. ]?key"
-    r"|authori[sz]ation|^auth$|cookie|credential|bearer|^otp$|^jwt$|session[-_. ]?id|connection[-_. ]?string|^dsn$",
-    re.IGNORECASE,
-)
 
-_TOKEN: Final = re.compile(
-    r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|sk-[A-Za-z0-9_-]{16,}"
-    r"|sk_(?:live|test)_[A-Za-z0-9]{12,}|xox[abeprs]-[A-Za-z0-9-]{10,}|A[KS]IA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{30,}"
-    r"|ya29\.[A-Za-z0-9_-]{16,}|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,}|hf_[A-Za-z0-9]{20,}|dop_v1_[a-f0-9]{32,}"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*|-----BEGIN [A-Z ]*PRIVATE KEY-----"
-    r"|(?i:bearer|basic)\s+[A-Za-z0-9+/_.~=-]{12,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
-)
+@cache
+def _secret_key() -> re.Pattern[str]:
+    # compiled on first use: 10 ms for both, which the start needn't wait for
+    return re.compile(
+        r"pass(word|wd|phrase|code)|^pwd$|^pin$|secret|token|api[-_. ]?key|access[-_. ]?key|private[-_. ]?key|signing[-_. ]?key"
+        r"|authori[sz]ation|^auth$|cookie|credential|bearer|^otp$|^jwt$|session[-_. ]?id|connection[-_. ]?string|^dsn$",
+        re.IGNORECASE,
+    )
+
+
+@cache
+def _token() -> re.Pattern[str]:
+    return re.compile(
+        r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|sk-[A-Za-z0-9_-]{16,}"
+        r"|sk_(?:live|test)_[A-Za-z0-9]{12,}|xox[abeprs]-[A-Za-z0-9-]{10,}|A[KS]IA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{30,}"
+        r"|ya29\.[A-Za-z0-9_-]{16,}|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,}|hf_[A-Za-z0-9]{20,}|dop_v1_[a-f0-9]{32,}"
+        # (from a word's beginning only: each of many "eyJ" in one word would be followed to the word's end)
+    r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+        r"|(?i:bearer|basic)\s+[A-Za-z0-9+/_.~=-]{12,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
+    )
 
 
 def redact(value: Any, *, whole: bool) -> Any:
@@ -53,7 +62,7 @@ def redact(value: Any, *, whole: bool) -> Any:
 
 @lru_cache(maxsize=1024)
 def _sounds_secret(key: str) -> bool:
-    return _SECRET_KEY.search(key) is not None
+    return _secret_key().search(key) is not None
 
 
 def _text(value: str, whole: bool) -> str:
@@ -62,5 +71,5 @@ def _text(value: str, whole: bool) -> str:
         return value
     if not whole and size > SHORTENED:
         # cut after redaction, so that a token on the edge doesn't leave its head behind
-        return f"{_TOKEN.sub(REDACTED, value[: SHORTENED * 2])[:SHORTENED]}… ({size} characters)"
-    return _TOKEN.sub(REDACTED, value)
+        return f"{_token().sub(REDACTED, value[: SHORTENED * 2])[:SHORTENED]}… ({size} characters)"
+    return _token().sub(REDACTED, value)

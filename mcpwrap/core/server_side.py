@@ -18,12 +18,13 @@ from mcpwrap.core.jsonrpc import (
     Notification,
     Request,
     Result,
+    Shape,
     WireError,
     encode,
     id_key,
 )
 from mcpwrap.core.listing import OWN_PREFIX, filtered, status_tool, uncached
-from mcpwrap.core.methods import INPUT_METHODS, LEGACY, MODERN, Holds, Matched, Method, lookup
+from mcpwrap.core.methods import INPUT_METHODS, LEGACY, MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
 from mcpwrap.core.redact import redact
 from mcpwrap.core.rules import Outcome, RuleTable
 from mcpwrap.core.state import SUBSCRIPTION_KEY, Pending, State
@@ -32,6 +33,8 @@ from mcpwrap.core.uris import template_text
 
 TEXT_LIMIT: Final = 64 * 1024
 """Longest ``message`` or status notification, in bytes; a longer one would drown what matters (POLICY.md §2)."""
+
+_NOT_IN_LEGACY: Final = "the server asked for input in a way that this protocol revision doesn't have"
 
 _RESULT_TYPES: Final = frozenset({"complete", "input_required", "task"})
 
@@ -72,7 +75,7 @@ class ServerSide:
         state = self._state
         key = id_key(m.id)
         pending = state.calls.get(key)
-        if pending is None or type(pending.id) is not type(m.id):
+        if pending is None or pending.id != m.id:
             state.refused(
                 out, event="response", direction="server", method="", request_id=m.id,
                 decision=own_denial("an answer to nothing that was asked"),
@@ -91,7 +94,8 @@ class ServerSide:
         try:
             if "inputRequests" in result and (pending.row is None or pending.row.holds not in _MAY_ASK):
                 raise Unfit("the server asked for input where it can't")
-            if pending.modern and result.get("resultType", "complete") not in _RESULT_TYPES:
+            kind = result.get("resultType", "complete")
+            if pending.modern and (type(kind) is not str or kind not in _RESULT_TYPES):
                 raise Unfit("the server answered with an unknown `resultType`")
             check = self._checks.get(pending.row.holds) if pending.row is not None else None
             if check is not None:
@@ -164,6 +168,8 @@ class ServerSide:
         assert p.row is not None and rules is not None  # noqa: S101 - only a live session has rows and answers
         holds = p.row.holds
         key, name = _LISTS[holds]
+        if type(result.get(key, [])) is not list:
+            raise Unfit(f"`{key}` must be an array")
         match holds:
             case Holds.TOOLS:
                 table: RuleTable | None = rules.tools
@@ -176,11 +182,11 @@ class ServerSide:
                 kept, total, shown = filtered(result, key, name, lambda u: not self._client_side.resource(u).denied)
             case Holds.TEMPLATES:
                 table = rules.resources
-                kept, total, shown = filtered(result, key, name, lambda t: not rules.resources.decide_open(template_text(t)).denied)
+                kept, total, shown = filtered(result, key, name, lambda t: not self._client_side.template(template_text(t)).denied)
             case _:
                 table = None
                 kept, total, shown = filtered(result, key, name, lambda t: not self._client_side.task(t).denied)
-        if holds is Holds.TOOLS and state.notice and "nextCursor" not in kept:
+        if holds is Holds.TOOLS and state.notice and kept.get("nextCursor") is None:
             kept = {**kept, key: [*kept.get(key, []), status_tool()]}
         if p.modern and (kept is not result or (table is not None and not table.plainly_open)):
             kept = uncached(kept)
@@ -209,7 +215,7 @@ class ServerSide:
     def _input(self, p: Pending, result: Json, out: list[Command]) -> Json:
         if result.get("inputRequests") is not None or result.get("resultType") == "input_required":
             if not p.modern:
-                raise Unfit("the server asked for input in a way that this protocol revision doesn't have")
+                raise Unfit(_NOT_IN_LEGACY)
             result = self._asks(p, result, p.call_key, out)
         if p.method == "tools/call":
             created = result.get("task") if not p.modern else result if result.get("resultType") == "task" else None
@@ -220,6 +226,8 @@ class ServerSide:
         return result
 
     def _task_state(self, p: Pending, result: Json, out: list[Command]) -> Json:
+        if not p.modern and result.get("inputRequests") is not None:
+            raise Unfit(_NOT_IN_LEGACY)
         self._task_body(p.name, result, out)
         return result
 
@@ -301,7 +309,7 @@ class ServerSide:
             decision = own_denial("no such request here")
         elif row.matched is Matched.SERVER_REQUEST:
             decision = self._word_decision(row.subject)
-        elif row.matched is Matched.CLIENT_TASK and state.catalog.client_tasks.get(m.params.get("taskId")) is None:
+        elif row.matched is Matched.CLIENT_TASK and not state.made_by_client(m.params.get("taskId")):
             decision = own_denial("a task that was made for nothing")
         else:
             decision = None
@@ -349,7 +357,7 @@ class ServerSide:
         if row is None or not row.is_notification:
             assert state.rules is not None  # noqa: S101
             extra = state.decide(state.rules.extra_methods, m.method)
-            if row is not None or extra.outcome >= Outcome.ASK:
+            if m.method in SPEC_METHODS or extra.outcome >= Outcome.ASK:
                 self._drop(m, "no such notification here", out)
                 return
         else:
@@ -378,7 +386,7 @@ class ServerSide:
                 )
                 return "" if known else "progress of nothing that is in flight"
             case Matched.CANCEL:
-                return self._cancel(m)
+                return self._cancel(m, out)
             case Matched.RESOURCE:
                 uri = m.params.get("uri")
                 shown = type(uri) is str and self._client_side.resource(uri).outcome <= Outcome.LOG
@@ -408,12 +416,13 @@ class ServerSide:
         pending = self._state.calls.get(id_key(id)) if type(id) is int or type(id) is str else None
         return pending if pending is not None and pending.listen is not None else None
 
-    def _cancel(self, m: Notification) -> str:
+    def _cancel(self, m: Notification, out: list[Command]) -> str:
         state = self._state
         id: Id | None = m.params.get("requestId")
         if not (type(id) is int or type(id) is str):
             return "a cancellation of nothing that is in flight"
-        if state.server_calls.pop(id_key(id), None) is not None:
+        if (asked := state.server_calls.get(id_key(id))) is not None:
+            self._client_side.ended(asked, "cancelled", out)
             return ""
         listening = state.calls.get(id_key(id))
         if listening is not None and listening.listen is not None:
@@ -427,12 +436,12 @@ class ServerSide:
     def unreadable(self, error: WireError, at: float, out: list[Command]) -> None:
         """Drop what could not be read; where it surely was the answer to a call, that call fails."""
         state = self._state
-        pending = state.calls.get(id_key(error.id)) if error.id is not None else None
+        pending = state.calls.get(id_key(error.id)) if error.id is not None and error.shape is not Shape.CALL else None
         state.refused(
             out, event="response" if pending else "notification", direction="server", method="", request_id=error.id,
             decision=own_denial(error.reason),
         )  # fmt: skip
-        if pending is not None and type(pending.id) is type(error.id):
+        if pending is not None and pending.id == error.id:
             state.forget(id_key(pending.id))
             self._end(pending, "error", at, None, out)
             if not pending.cancelled:

@@ -157,8 +157,10 @@ class Session:
             elif type(member) is Request and member.method == "initialize":
                 self._client_side.unreadable(WireError(INVALID_REQUEST, "`initialize` in a batch", member.id), inner)
             else:
+                before = state.calls.get(id_key(member.id)) if type(member) is Request else None
                 self._from_client(member, at, inner)
-                if type(member) is Request and (pending := state.calls.get(id_key(member.id))) is not None:
+                pending = state.calls.get(id_key(member.id)) if type(member) is Request else None
+                if pending is not None and pending is not before:
                     asked.append(pending)
         _gather(inner, out)
         refs = next((c.refs for c in reversed(out) if isinstance(c, ToServer)), ())
@@ -210,6 +212,7 @@ class Session:
                 for pending in state.calls.values():
                     self._server_side.lost(pending, at, out)
                 state.calls.clear()
+                self._forget_server_calls(at, out)
 
     def _hold(self, why: str, at: float, out: list[Command]) -> None:
         """From now on answer in the server's place; what it owed is answered with an error."""
@@ -217,9 +220,9 @@ class Session:
         was_held = bool(state.hold)
         state.hold = why
         state.adapted = None
-        state.server_calls.clear()
+        self._forget_server_calls(at, out)
         self._joining = None
-        owed = [p for p in state.calls.values() if p.listen is None]
+        owed = [p for p in state.calls.values() if p.listen is None or p.cancelled]
         for pending in owed:
             state.forget(id_key(pending.id))
             self._server_side.lost(pending, at, out)
@@ -234,11 +237,16 @@ class Session:
         if not was_held:
             held.lists_changed(state, out)
 
+    def _forget_server_calls(self, at: float, out: list[Command]) -> None:
+        for pending in list(self._state.server_calls.values()):
+            self._client_side.ended(pending, "lost", out, at=at)
+
     def _unrecorded(self, refs: frozenset[str], why: str, out: list[Command]) -> None:
         state = self._state
         for pending in [p for p in state.calls.values() if p.ref in refs or p.batch in refs]:
             state.forget(id_key(pending.id))
-            out.append(ToClient(denial.broken(pending.id, f"nothing was run, since it can't be recorded: {why}")))
+            if not pending.cancelled:
+                out.append(ToClient(denial.broken(pending.id, f"nothing was run, since it can't be recorded: {why}")))
         for pending in [p for p in state.server_calls.values() if p.ref in refs]:
             del state.server_calls[id_key(pending.id)]
             out.append(ToServer(denial.broken(pending.id, f"nothing was asked, since it can't be recorded: {why}")))
@@ -252,6 +260,8 @@ def _gather(inner: list[Command], out: list[Command]) -> None:
     if to_server:
         refs = tuple(ref for c in to_server for ref in c.refs)
         out.append(ToServer(b"[" + b",".join(c.line for c in to_server) + b"]", refs))
-    if to_client:
-        refs = tuple(ref for c in to_client for ref in c.refs)
-        out.append(ToClient(b"[" + b",".join(c.line for c in to_client) + b"]", refs))
+    # answers go by themselves: a request of the server's that can't be recorded must not hold them back
+    for part in ([c for c in to_client if not c.refs], [c for c in to_client if c.refs]):
+        if part:
+            refs = tuple(ref for c in part for ref in c.refs)
+            out.append(ToClient(b"[" + b",".join(c.line for c in part) + b"]", refs))

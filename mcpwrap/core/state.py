@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -56,8 +55,7 @@ class Pending(msgspec.Struct):
     """the acknowledgment was given already"""
 
 
-@dataclass(slots=True)
-class State:
+class State(msgspec.Struct):
     """One session's state. `refs` begins every ref of this run; `hold` says why the session is held, "" while it isn't."""
 
     server: str
@@ -74,22 +72,22 @@ class State:
     """``_meta`` of the client's latest stateless request"""
     adapted: Json | None = None
     """the ``initialize`` result of a legacy server that a stateless client got after the session was held"""
-    calls: dict[Id, Pending] = field(default_factory=dict)
+    calls: dict[Id, Pending] = msgspec.field(default_factory=dict)
     """the client's requests in flight"""
-    server_calls: dict[Id, Pending] = field(default_factory=dict)
+    server_calls: dict[Id, Pending] = msgspec.field(default_factory=dict)
     """the server's requests in flight"""
-    tokens: dict[Id, Id] = field(default_factory=dict)
+    tokens: dict[Id, Id] = msgspec.field(default_factory=dict)
     """progress token → the client's request"""
-    task_tokens: Remembered[str] = field(default_factory=Remembered)
+    task_tokens: Remembered[str] = msgspec.field(default_factory=Remembered)
     """progress tokens that live on with a task"""
-    cancelled: dict[Id, None] = field(default_factory=dict)
-    catalog: Catalog = field(default_factory=Catalog)
+    cancelled: dict[Id, None] = msgspec.field(default_factory=dict)
+    catalog: Catalog = msgspec.field(default_factory=Catalog)
     client: msgspec.Raw | None = None
     closed: tuple[str, ...] = ()
     """what a server may not ask for, by the policy"""
     noise: int = 0
     _client_info: Any = None
-    _decisions: dict[tuple[str, str], Decision] = field(default_factory=dict)
+    _decisions: dict[tuple[str, str], Decision] = msgspec.field(default_factory=dict)
     _count: int = 0
 
     def __post_init__(self) -> None:
@@ -137,6 +135,10 @@ class State:
             found = Inputs()
             self.catalog.inputs.put(key, found)
         return found
+
+    def made_by_client(self, task: object) -> bool:
+        """True where the client made this task for a request of the server's."""
+        return type(task) is str and self.catalog.client_tasks.get(task) is not None
 
     def narrow(self, capabilities: object) -> Json | None:
         """The client's capabilities as the server may know them; None where nothing changes."""

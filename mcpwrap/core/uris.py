@@ -37,14 +37,16 @@ def ambiguity(uri: str) -> str | None:
 def template_text(template: str, known: Mapping[str, str] | None = None, beginnings: Mapping[str, str] | None = None) -> Text:
     """A URI template (RFC 6570) as known characters and holes.
 
-    An expression of one variable is filled in where it is in `known`; where it is in `beginnings`, it begins so and is open after.
+    An expression of one variable, without operator or with ``+``, is filled in where it is in `known`; where it is in `beginnings`, it
+    begins so and is open after.
     """
     text: list[str | Hole] = []
     for piece in _PIECES.split(template):
         if not (piece.startswith("{") and piece.endswith("}")):
             text.extend(piece)
             continue
-        variable = piece[1:-1].lstrip("+#./;?&").rstrip("*")
+        # the other operators put something before the value; what they give is left open
+        variable = piece[1:-1].removeprefix("+").removesuffix("*")
         if known and variable in known:
             text.extend(known[variable])
             continue

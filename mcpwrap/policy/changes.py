@@ -25,7 +25,7 @@ _Entry = tuple[Outcome, str, bool]
 
 
 def announce_changes(old: ProjectPolicy | None, new: ProjectPolicy) -> list[Change]:
-    """What changes from `old` (None: nothing was accepted yet) to `new`: what loosens first, then what tightens, then what stays."""
+    """What changes from `old` (None: nothing was accepted yet) to `new`: what loosens first, what stays last."""
     changes = list(_project(old, new))
     for name, server in new.servers.items():
         changes += _server(old.servers.get(name) if old else None, server)

@@ -108,7 +108,8 @@ def _displaced(document: Document, path: Path, around: tuple[tuple[Path, Table],
             place = header(outer) if outer else "the top of the file"
             return document.error(
                 path,
-                f"unknown key {shown(key)} in {header(table)}: TOML puts a key into the table whose header stands above it (line {line})",
+                f"unknown key {shown(key)} in {header(table)}: "
+                f"TOML puts a key into the table whose header stands above it (line {line})",
                 f"if it is meant for {place}, move it above line {line}",
             )
     return None

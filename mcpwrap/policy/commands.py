@@ -54,10 +54,10 @@ def find_command(record: TrustRecord, server: str, argv: Sequence[str]) -> Comma
 def verify_command(
     record: TrustRecord, server: str, argv: Sequence[str], env: Mapping[str, str], *, policy: ServerPolicy | None = None
 ) -> str | None:
-    """None where `argv` is as it was accepted: the list, the resolved executable, the digests; else a sentence that says what differs.
+    """None where `argv` is as it was accepted: the list, the resolved executable, the digests; else what differs, as a sentence.
 
-    With `policy`, the accepted file's entry for the server, its working folder and inherited variables are compared as well (they can
-    differ though the file is the same, since ``${home}`` is the environment's).
+    With `policy`, the accepted file's entry for the server, its working folder and inherited variables are compared as well: they
+    can differ though the file is the same, since ``${home}`` is the environment's.
     """
     accepted = find_command(record, server, argv)
     if accepted is None:

@@ -11,8 +11,9 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mcpwrap.errors import ConfigError, StateError
 
@@ -24,8 +25,7 @@ FILE_LIMIT: Final = 256 * 1024
 _POSIX: Final = sys.platform != "win32"
 
 
-@dataclass(frozen=True, slots=True)
-class Folders:
+class Folders(msgspec.Struct, frozen=True):
     """Absolute paths of mcpwrap's own folders.
 
     `nondefault` names the variables that moved one of them away from the platform's default; the audit records it.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+import msgspec
 
 from mcpwrap.core.rules import Outcome, Pattern, PatternError, Rule
 from mcpwrap.errors import ConfigError
@@ -28,8 +29,7 @@ KINDS: Final[Mapping[str, str]] = {
 _EFFECTS: Final = dict(zip(EFFECTS, Outcome, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class PatternList:
+class PatternList(msgspec.Struct, frozen=True):
     """One list as it stands in a file: the texts of its patterns with their lines, those with ``!`` apart."""
 
     kind: str
@@ -62,12 +62,11 @@ class PatternList:
         return Pattern.parse(text, line=line, uri=self.kind == "resources", variables=variables)
 
 
-@dataclass(frozen=True, slots=True)
-class PatternLists:
+class PatternLists(msgspec.Struct, frozen=True):
     """All lists of one server's table."""
 
     lists: tuple[PatternList, ...]
-    known: Mapping[str, str] = field(default_factory=dict)
+    known: Mapping[str, str] = {}
 
     def rules(self, kind: str, variables: Mapping[str, str]) -> tuple[Rule, ...]:
         """The rules for things of `kind`.
@@ -79,7 +78,7 @@ class PatternLists:
 
     def having(self, **known: str) -> PatternLists:
         """The same with some variables' values known already."""
-        return replace(self, known=known)
+        return msgspec.structs.replace(self, known=known)
 
 
 def read_lists(
@@ -88,9 +87,8 @@ def read_lists(
     """The lists of the server's table at `path`, each pattern tried.
 
     Raises:
-        ConfigError: a pattern can't be used where it stands, a list has exclusions only, or the file has too many patterns.
+        ConfigError: a pattern can't be used where it stands, or a list has exclusions only.
     """
-    _bound(document)
     found: list[PatternList] = []
     for kind in KINDS:
         at, lists = (path, table) if kind == "tools" else ((*path, kind), table.get(kind, {}))
@@ -166,7 +164,12 @@ def _check_method(document: Document, path: Path, pattern: Pattern, *, admits: b
         )
 
 
-def _bound(document: Document) -> None:
+def bound_patterns(document: Document) -> None:
+    """Check that the whole file has at most `PATTERN_LIMIT` patterns.
+
+    Raises:
+        ConfigError: it has more.
+    """
     count = 0
     for name, server in document.tree.get("servers", {}).items():
         for path, table in ((("servers", name), server), *(((("servers", name, t)), server.get(t, {})) for t in TABLES)):

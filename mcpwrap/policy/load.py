@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from mcpwrap.core.rules import RuleTable
 from mcpwrap.policy.check import check, header, shown
-from mcpwrap.policy.lists import KINDS, PatternLists, read_lists
+from mcpwrap.policy.lists import KINDS, PatternLists, bound_patterns, read_lists
 from mcpwrap.policy.merge import rules_for
 from mcpwrap.policy.places import Path
 from mcpwrap.policy.schema import json_schema
@@ -36,12 +37,11 @@ __all__ = [
 _SUBSTITUTION: Final = re.compile(r"\$\{([^}]*)(\}?)")
 
 
-@dataclass(frozen=True, slots=True)
-class ServerPolicy:
+class ServerPolicy(msgspec.Struct, frozen=True):
     """A server as its file defines it; ``${project}`` and ``${home}`` are put in.
 
-    `command` is None where the command stays in the client's configuration; `cwd` None means a private empty folder. `line` is that
-    of its table. `tables` has the file's own rules by the names of `mcpwrap.policy.lists.KINDS`.
+    `command` is None where the command stays in the client's configuration; `cwd` None means a private empty folder. `line` is
+    that of its table. `tables` has the file's own rules by the names of `mcpwrap.policy.lists.KINDS`.
     """
 
     name: str
@@ -53,8 +53,7 @@ class ServerPolicy:
     tables: Mapping[str, RuleTable]
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectPolicy:
+class ProjectPolicy(msgspec.Struct, frozen=True):
     """What a project's file says. `file` is its name as people know it, `root` the project's canonical folder."""
 
     file: str
@@ -63,9 +62,8 @@ class ProjectPolicy:
     servers: Mapping[str, ServerPolicy]
 
 
-@dataclass(frozen=True, slots=True)
-class Tightening:
-    """One table of a file that tightens: which servers it is for, by name or (where `command` is given) by command, and its lists."""
+class Tightening(msgspec.Struct, frozen=True):
+    """One table of a file that tightens: the servers it is for, by name or (where `command` is given) by command, and its lists."""
 
     name: str
     command: str | None
@@ -73,8 +71,7 @@ class Tightening:
     lists: PatternLists
 
 
-@dataclass(frozen=True, slots=True)
-class TighteningPolicy:
+class TighteningPolicy(msgspec.Struct, frozen=True):
     """What the user's or the administrator's file says.
 
     `scripted` and `own_servers` (the servers that belong to no project; None where there are none) come from the user's file only.
@@ -135,6 +132,7 @@ def load_site(data: bytes, *, file: str, home: str) -> TighteningPolicy:
 def _document(data: bytes, file: str, shape: Table) -> Document:
     document = parse(data, file=file)
     check(document, shape)
+    bound_patterns(document)
     return document
 
 

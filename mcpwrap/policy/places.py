@@ -1,8 +1,8 @@
 """Where things stand in a TOML text: the line and column of every key and of every element of an array.
 
-tomllib gives values without positions, and some short texts cost it seconds (a dotted key of 40 kB: 8 s). So this goes over the text
-first, in one linear pass: it notes positions, and it bounds keys, nesting and the number of values. It accepts more than TOML does; what
-it stumbles over, tomllib must refuse as well (`mcpwrap.policy.toml` sees to that).
+tomllib gives values without positions, and some short texts cost it seconds (a dotted key of 40 kB: 8 s). So this goes over
+the text first, in one linear pass: it notes positions, and it bounds keys, nesting and the number of values. It accepts more than
+TOML does; what it stumbles over, tomllib must refuse as well (`mcpwrap.policy.toml` sees to that).
 """
 
 from __future__ import annotations
@@ -143,6 +143,10 @@ class Places:
                 return self._array(path, at, depth)
             case "{":
                 return self._inline(path, at, depth)
+            case _:
+                return self._scalar(at)
+
+    def _scalar(self, at: int) -> int:
         found = _SCALAR.match(self._text, at)
         if not found:
             raise Stumble(at)

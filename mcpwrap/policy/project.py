@@ -1,8 +1,8 @@
 """Which project counts (POLICY.md §1 and §7).
 
-``--project DIR``, then ``MCPWRAP_PROJECT``, then ``CLAUDE_PROJECT_DIR``, then the nearest ``mcpwrap.toml`` going up from the working
-directory. Going up ends below the home folder (outside of it: at ``/``) and at a folder that another user owns. A project is its
-canonical root path, links resolved.
+``--project DIR``, then ``MCPWRAP_PROJECT``, then ``CLAUDE_PROJECT_DIR``, then the nearest ``mcpwrap.toml`` going up from the
+working directory. Going up ends below the home folder (outside of it: at ``/``) and at a folder that another user owns. A
+project is its canonical root path, links resolved.
 
 NOTE: Windows has no owner that could be compared here; nothing is checked there.
 """
@@ -14,8 +14,9 @@ import os
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.folders import lies_in, read_config
@@ -25,8 +26,7 @@ LOCK_FILE: Final = "mcpwrap.lock"
 FOUND_UPWARDS: Final = "mcpwrap.toml found upwards"
 
 
-@dataclass(frozen=True, slots=True)
-class Project:
+class Project(msgspec.Struct, frozen=True):
     """A project: its canonical root, its file, and what chose it (``--project``, a variable's name, or `FOUND_UPWARDS`)."""
 
     root: str

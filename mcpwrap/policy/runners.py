@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 if TYPE_CHECKING:
     from mcpwrap.policy.load import ProjectPolicy
@@ -17,10 +18,12 @@ _IMAGE: Final = re.compile(r".+@sha256:[0-9a-f]{64}")
 _COMMIT: Final = re.compile(r".+[@#][0-9a-f]{40}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Runner:
-    """`words` begin the command; `specs` are options that name what to fetch in place of the first word that is no option; `values` are
-    further options with a value; `more` are options that name something to fetch besides."""
+class _Runner(msgspec.Struct, frozen=True):
+    """One runner's command line.
+
+    `words` begin it; `specs` are options that name what to fetch in place of the first word that is no option; `values` are
+    further options with a value; `more` are options that name something to fetch besides.
+    """
 
     words: tuple[str, ...]
     exact: re.Pattern[str]

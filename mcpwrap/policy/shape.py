@@ -7,8 +7,9 @@ out of place in this file (`Elsewhere`), or unknown, which is an error as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 EFFECTS: Final = ("allow", "log", "ask", "deny")
 TABLES: Final = ("resources", "prompts", "server_requests", "extra_methods")
@@ -21,8 +22,7 @@ _NAME_PATTERN: Final = r"[A-Za-z0-9*][A-Za-z0-9._*-]{0,63}"
 _VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(msgspec.Struct, frozen=True):
     """A string; `pattern` is what the whole of it must match, `like` says that in words."""
 
     doc: str
@@ -31,22 +31,19 @@ class Text:
     like: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(msgspec.Struct, frozen=True):
     """The integer 1."""
 
     doc: str
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(msgspec.Struct, frozen=True):
     """True or false."""
 
     doc: str
 
 
-@dataclass(frozen=True, slots=True)
-class Strings:
+class Strings(msgspec.Struct, frozen=True):
     """A list of strings; `least` is how many it must have. `constraints` says that tables in it come with a later version."""
 
     doc: str
@@ -55,8 +52,7 @@ class Strings:
     constraints: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StringMap:
+class StringMap(msgspec.Struct, frozen=True):
     """A table of strings whose keys match `name`."""
 
     doc: str
@@ -65,31 +61,27 @@ class StringMap:
     value: Text
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(msgspec.Struct, frozen=True):
     """A key of a later version; `why` says what of it is missing."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Elsewhere(msgspec.Struct, frozen=True):
     """A key that counts in another file only."""
 
     message: str
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(msgspec.Struct, frozen=True):
     """A table of known keys."""
 
     doc: str
     keys: Mapping[str, Shape]
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """A table of tables whose keys match `name`. One that has a `command` has the shape `own` where that is given, else `other`."""
 
     doc: str

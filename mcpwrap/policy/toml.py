@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.folders import FILE_LIMIT
@@ -18,8 +19,7 @@ _EXCERPT_LIMIT: Final = 160
 _AT: Final = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """A parsed file: its tree, and where everything stands."""
 
     file: str
@@ -76,7 +76,7 @@ def _stumbled(text: str, file: str, stumble: Stumble) -> ConfigError:
                 return _syntax(text, file, error)
     line = text.count("\n", 0, at) + 1
     column = at - (text.rfind("\n", 0, at) + 1) + 1
-    return _error(text, file, line, column, stumble.bound or "this is no TOML", "")
+    return _error(text, file, line, column, stumble.bound or ("a string has no end" if text[at : at + 1] in ("'", '"') else "this is no TOML"), "")
 
 
 def _syntax(text: str, file: str, error: Exception) -> ConfigError:

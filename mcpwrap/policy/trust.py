@@ -1,8 +1,8 @@
 """Trust: what a person accepted, where it is kept, and whether it still is what lies there (POLICY.md §5).
 
-A record is one file, ``<state>/trust/<SHA-256 of the project's path>.json``, 0600 in a 0700 folder: the path, and the sealed record. It is
-replaced atomically. One that can't be read, is another user's, was not sealed here or doesn't agree with itself counts as none: the
-project is untrusted, the file is left alone, and the reason is said.
+A record is one file, ``<state>/trust/<SHA-256 of the project's path>.json``, 0600 in a 0700 folder: the path, and the sealed
+record. It is replaced atomically. One that can't be read, is another user's, was not sealed here or doesn't agree with itself
+counts as none: the project is untrusted, the file is left alone, and the reason is said.
 """
 # pathlib costs 5 ms of every start
 
@@ -11,26 +11,25 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 import msgspec
 
 from mcpwrap.core.seal import Seal
 from mcpwrap.errors import StateError
-from mcpwrap.policy.changes import Change, announce_changes
 from mcpwrap.policy.commands import commands_of, find_command, verify_command
 from mcpwrap.policy.folders import check_private, ensure_private
 from mcpwrap.policy.records import CommandRecord, TrustRecord
-from mcpwrap.policy.runners import warnings_for
+
+if TYPE_CHECKING:
+    from mcpwrap.policy.changes import Change
+    from mcpwrap.policy.load import ProjectPolicy
 
 __all__ = [
-    "Change",
     "CommandRecord",
     "Standing",
     "TrustRecord",
@@ -55,7 +54,7 @@ RECORD_LIMIT: Final = 8 << 20
 
 
 def digest(toml: bytes, lock: bytes | None) -> str:
-    """SHA-256 (hex) of a tag, the length-prefixed (8 bytes, big-endian) project file, and the length-prefixed lock file or "absent"."""
+    """SHA-256 (hex) of a tag, the project file, and the lock file or "absent"; each after its length (8 bytes, big-endian)."""
     known = hashlib.sha256(_TAG)
     known.update(len(toml).to_bytes(8, "big") + toml)
     known.update(b"absent" if lock is None else len(lock).to_bytes(8, "big") + lock)
@@ -63,7 +62,7 @@ def digest(toml: bytes, lock: bytes | None) -> str:
 
 
 class Unsealed:
-    """An interim `Seal` that AUTHENTICATES NOTHING: what is stored is the payload itself, and any program of this user can forge it.
+    """An interim `Seal` that AUTHENTICATES NOTHING: the payload itself is stored, and any program of this user can forge it.
 
     It stands in until the vault exists and holds the installation's key.
     """
@@ -82,8 +81,7 @@ class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sealed: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """How the trust in a project stands; `note` says why a record that is there doesn't count, "" else."""
 
     state: Literal["trusted", "changed", "untrusted"]
@@ -209,6 +207,20 @@ def standing(store: TrustStore, project_root: str, toml: bytes, lock: bytes | No
     return Standing("trusted" if record.digest == digest(toml, lock) else "changed", record)
 
 
+def announce_changes(old: ProjectPolicy | None, new: ProjectPolicy) -> list[Change]:
+    """`mcpwrap.policy.changes.announce_changes`; `run` never needs it, so it isn't imported there."""
+    from mcpwrap.policy import changes  # noqa: PLC0415 - see above
+
+    return changes.announce_changes(old, new)
+
+
+def warnings_for(policy: ProjectPolicy) -> list[str]:
+    """`mcpwrap.policy.runners.warnings_for`; `run` never needs it, so it isn't imported there."""
+    from mcpwrap.policy import runners  # noqa: PLC0415 - see above
+
+    return runners.warnings_for(policy)
+
+
 def _open(path: str) -> _Envelope:
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -251,7 +263,7 @@ def _encode(text: str) -> bytes:
 
 
 def _replace(path: str, data: bytes) -> None:
-    temporary = f"{path}.{secrets.token_hex(8)}.new"
+    temporary = f"{path}.{os.urandom(8).hex()}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     fd = os.open(temporary, flags | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:

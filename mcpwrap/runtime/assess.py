@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+
+import msgspec
 
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.errors import ConfigError, McpwrapError, UntrustedError
@@ -31,8 +32,7 @@ from mcpwrap.runtime.environment import minimal_environment
 from mcpwrap.runtime.words import held, held_by, quoted
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What the client's configuration asks for: ``mcpwrap run [--project DIR] NAME [-- COMMAND…]``, and where it was started."""
 
     name: str
@@ -43,8 +43,7 @@ class Asked:
     home: str
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(msgspec.Struct, frozen=True):
     """How the server is started. `cwd` is None for a private folder; `withheld` names the client's variables that it doesn't get."""
 
     argv: tuple[str, ...]
@@ -54,8 +53,7 @@ class Launch:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
+class Assessment(msgspec.Struct, frozen=True):
     """The answer. Where `hold` isn't empty, nothing may run. `watched` are the files that it depends on."""
 
     hold: str
@@ -68,8 +66,7 @@ class Assessment:
     watched: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(msgspec.Struct, frozen=True):
     """The accepted content of the file that may define the server."""
 
     root: str

@@ -22,6 +22,9 @@ HIGH_WATER: Final = 1024 * 1024
 LOW_WATER: Final = 256 * 1024
 """Bytes waiting below which reading goes on."""
 
+HARD_LIMIT: Final = 128 * 1024 * 1024
+"""Bytes waiting above which a peer counts as gone: two of the longest lines. Only a server that floods and never reads gets there."""
+
 _SMALL_READ: Final = 64 * 1024
 _LARGE_READ: Final = 1024 * 1024
 """Bytes a read: small ones cost no memory mapping; once one comes back full, the next are large."""
@@ -186,7 +189,9 @@ class Output:
                 self._keep(pieces, written)
                 self._size = size - written
                 self._loop.add_writer(self._fd, self._flush)
-        if self._size > HIGH_WATER and not self._full:
+        if self._size > HARD_LIMIT:
+            self._break()
+        elif self._size > HIGH_WATER and not self._full:
             self._full = True
             self._on_level(True)
 

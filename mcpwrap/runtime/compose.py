@@ -1,4 +1,4 @@
-"""The only wiring: from the command line to a running session."""
+"""The only wiring: from a server that was started, or may not be, to a running session."""
 
 from __future__ import annotations
 
@@ -9,82 +9,65 @@ from mcpwrap.audit.writer import AuditWriter
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.events import Event, NoticeChanged, PolicyChanged, ServerStarted, Withheld
 from mcpwrap.core.session import Session
-from mcpwrap.errors import McpwrapError, StateError
 from mcpwrap.policy.folders import folders
 from mcpwrap.runtime import workdir
-from mcpwrap.runtime.assess import Asked, Assessment, assess
+from mcpwrap.runtime.assess import Asked, Assessment
+from mcpwrap.runtime.launch import Launcher
 from mcpwrap.runtime.lifecycle import Exited, GuardianLost, ServerPipes, SpawnFailed
-from mcpwrap.runtime.process import Guardian
 from mcpwrap.runtime.stderr import say
-from mcpwrap.runtime.words import exited, held, held_by
+from mcpwrap.runtime.words import exited, held
 
 _ALPHABET = "abcdefghjkmnpqrstvwxyz23456789"
 
 
 class Run:
-    """One run of the shim: the assessment it goes by, its records, and the server it starts."""
+    """One run of the shim: the assessment it goes by, its session, its records. `found` is the assessment that `launcher` made."""
 
-    def __init__(self, asked: Asked, guardian: Guardian) -> None:
-        self._asked = asked
-        self._guardian = guardian
-        self._work = ""
-        self._seen: tuple[tuple[int, int, int] | None, ...] = ()
-        self.assessment = self._assess()
-        first = self.assessment
-        self._state = folders(asked.env).state
-        self._shim = os.urandom(6).hex()
-        self._recorder = _Recorder(
+    def __init__(self, launcher: Launcher, found: Assessment) -> None:
+        self._launcher = launcher
+        self._name = launcher.asked.name
+        self.assessment = found
+        self.recorder = Recorder(
             AuditWriter(
-                os.path.join(self._state, "audit"),
-                shim=self._shim,
-                project=first.project,
-                server=asked.name,
+                os.path.join(launcher.state, "audit"),
+                shim=launcher.shim,
+                project=found.project,
+                server=self._name,
                 subject={"issuer": "local", "sub": _user()},
-                policy_digest=first.digest,
+                policy_digest=found.digest,
             ),
-            _opening(asked, first),
+            _opening(launcher.asked, found),
         )
+        refs = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(4))
+        self.session = Session(server=self._name, refs=refs, rules=found.rules, hold=found.hold, notice=found.notice)
 
-    def session(self) -> tuple[Session, ServerPipes | None]:
-        """The session as it begins; the server is started already where it may run."""
-        pipes = None
+    def announce(self) -> None:
+        """Say on stderr which project counts and what a person should know."""
         found = self.assessment
         if found.chosen_by:
             say(f"project {found.project} ({found.chosen_by})")
-        if not found.hold:
-            pipes, found = self._start(found)
-        if found.hold:
-            say(found.hold)
-        elif found.notice:
-            say(found.notice)
-        self.assessment = found
-        refs = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(4))
-        session = Session(server=self._asked.name, refs=refs, rules=found.rules, hold=found.hold, notice=found.notice)
-        return session, pipes
-
-    @property
-    def recorder(self) -> _Recorder:
-        """Where the session's records go."""
-        return self._recorder
+        if found.hold or found.notice:
+            say(found.hold or found.notice)
 
     def close(self) -> None:
-        """End what this run holds open, and clear up behind the server."""
-        self._guardian.close()
-        self._recorder.close()
-        if self._work and not workdir.remove(self._work):
-            say(f"what the server left in its working folder is kept: {self._work}")
-        workdir.sweep(self._state)
+        """End what this run holds open, and clear up behind the server and behind older runs."""
+        self._launcher.guardian.close()
+        self.recorder.close()
+        work = self._launcher.work
+        if work and not workdir.remove(work):
+            say(f"what the server left in its working folder is kept: {work}")
+        workdir.sweep(self._launcher.state)
 
     # what the pump asks (`pump.Control`)
 
     def changed(self) -> bool:
         """True where a file that decides changed since the last look."""
-        return _looks(self.assessment.watched) != self._seen
+        return self._launcher.changed(self.assessment)
 
     def reassess(self, at: float, *, running: bool) -> tuple[list[Event], ServerPipes | None]:
         """What follows from a change."""
-        before, found = self.assessment, self._assess()
-        self._recorder.policy_digest = found.digest
+        before, found = self.assessment, self._launcher.assess()
+        self.recorder.policy_digest = found.digest
         if found.hold:
             self.assessment = found
             if found.hold == before.hold:
@@ -92,11 +75,11 @@ class Run:
             say(found.hold)
             return [Withheld(found.hold, at)], None
         if not running:
-            pipes, found = self._start(found)
+            pipes, found = self._launcher.start(found)
             self.assessment = found
             if found.hold or found.rules is None:
                 return [Withheld(found.hold, at)], None
-            say(f"{self._asked.name} goes on")
+            say(f"{self._name} goes on")
             return [NoticeChanged(found.notice, at), ServerStarted(found.rules, at)], pipes
         if found.launch != before.launch:
             found = _with_notice(found, "the accepted command changed; it counts when the client starts the server again")
@@ -114,12 +97,12 @@ class Run:
         """The words for a person when the server is gone."""
         launch = self.assessment.launch
         if isinstance(gone, SpawnFailed):
-            return held(self._asked.name, f"the server can't be started: {gone.message}", "mend that")
+            return held(self._name, f"the server can't be started: {gone.message}", "mend that")
         if isinstance(gone, GuardianLost):
-            return held(self._asked.name, "the process that guards the server is gone", "reconnect this server in the client")
+            return held(self._name, "the process that guards the server is gone", "reconnect this server in the client")
         how = f"exited ({gone.code})" if gone.signal is None else f"was ended by signal {gone.signal}"
         return exited(
-            self._asked.name,
+            self._name,
             how,
             tail,
             early=early,
@@ -127,28 +110,8 @@ class Run:
             place=launch.place if launch else "",
         )
 
-    # inside
 
-    def _assess(self) -> Assessment:
-        found = assess(self._asked)
-        # NOTE: a change between reading and this look is seen with the next change only if it alters size, time or inode; each look
-        # is taken before the files are read again, so what is judged is never newer than what is remembered
-        self._seen = _looks(found.watched)
-        return found
-
-    def _start(self, found: Assessment) -> tuple[ServerPipes | None, Assessment]:
-        launch = found.launch
-        assert launch is not None  # noqa: S101 - nothing is held
-        try:
-            if launch.cwd is None and not self._work:
-                self._work = workdir.make(self._state, self._shim)
-            return self._guardian.spawn(launch.argv, launch.env, launch.cwd or self._work), found
-        except (McpwrapError, OSError) as error:
-            problem = error if isinstance(error, McpwrapError) else StateError(f"the server can't be started: {error}")
-            return None, Assessment(held_by(self._asked.name, problem), project=found.project, watched=found.watched)
-
-
-class _Recorder:
+class Recorder:
     """Puts the run's own first record before the first one of the session, so that a run that does nothing leaves no file."""
 
     def __init__(self, writer: AuditWriter, opening: Entry) -> None:
@@ -187,18 +150,6 @@ def _opening(asked: Asked, found: Assessment) -> Entry:
 
 def _with_notice(found: Assessment, notice: str) -> Assessment:
     return Assessment(found.hold, notice, found.rules, found.launch, found.project, found.chosen_by, found.digest, found.watched)
-
-
-def _looks(paths: tuple[str, ...]) -> tuple[tuple[int, int, int] | None, ...]:
-    looks: list[tuple[int, int, int] | None] = []
-    for path in paths:
-        try:
-            found = os.lstat(path)
-        except OSError:
-            looks.append(None)
-        else:
-            looks.append((found.st_mtime_ns, found.st_size, found.st_ino))
-    return tuple(looks)
 
 
 def _user() -> str:

@@ -25,7 +25,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 
 from mcpwrap.runtime import prctl, proctable, wire
@@ -281,7 +280,7 @@ def _keep_only(control: int) -> int:
     """Close every descriptor but ``control``, which moves out of the way of 0, 1 and 2; these become /dev/null."""
     kept = fcntl.fcntl(control, fcntl.F_DUPFD_CLOEXEC, 3)
     try:
-        numbers = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208 (as in proctable)
+        numbers = [int(name) for name in os.listdir("/dev/fd")]
     except OSError:
         numbers = list(range(MAX_DESCRIPTORS))
     for number in numbers:
@@ -322,11 +321,9 @@ def _drain(descriptor: int) -> None:
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    close_on_exec = 0 if sys.platform == "darwin" else socket.MSG_CMSG_CLOEXEC
-    data, descriptors, flags, _ = socket.recv_fds(control, 262144, 3, close_on_exec)
-    if not close_on_exec:
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)
+    data, descriptors, flags, _ = socket.recv_fds(control, 262144, 3)  # before Python 3.12 its own flags get lost: no CLOEXEC
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
     if flags & socket.MSG_CTRUNC:
         raise OSError("descriptors were lost on the way")
     return data, list(descriptors)

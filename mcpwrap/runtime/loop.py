@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from mcpwrap.core.session import Session
 from mcpwrap.runtime.compose import Run
 from mcpwrap.runtime.lifecycle import ServerPipes
 from mcpwrap.runtime.process import Guardian
@@ -19,11 +18,11 @@ except ImportError:
     _new_loop = asyncio.new_event_loop
 
 
-def relay(session: Session, run: Run, guardian: Guardian, pipes: ServerPipes | None) -> None:
+def relay(run: Run, guardian: Guardian, pipes: ServerPipes | None) -> None:
     """Run the session until it is over."""
 
     async def pump() -> None:
-        await Pump(session, run.recorder, guardian, run).run(pipes)
+        await Pump(run.session, run.recorder, guardian, run).run(pipes)
 
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         runner.run(pump())

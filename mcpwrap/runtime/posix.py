@@ -81,7 +81,7 @@ class Guardian:
 
     def _request_spawn(self, argv: Sequence[str], env: Mapping[str, str], cwd: str, descriptors: list[int]) -> None:
         try:
-            if not argv or not os.path.isabs(argv[0]):  # noqa: PTH117 (pathlib costs, and says nothing more)
+            if not argv or not os.path.isabs(argv[0]):
                 raise ValueError("the command is not an absolute path")
             if any("=" in name or not name for name in env):
                 raise ValueError("a variable's name is empty or holds `=`")

@@ -50,7 +50,7 @@ def _proc() -> list[Row]:
     """Every process of /proc; none where it isn't mounted. Dead ones that only wait to be reaped are left out."""
     rows: list[Row] = []
     try:
-        names = os.listdir("/proc")  # noqa: PTH208 (pathlib would triple what the guardian is made of)
+        names = os.listdir("/proc")
     except OSError:
         return rows
     for name in names:

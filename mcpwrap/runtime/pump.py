@@ -1,7 +1,8 @@
 """The only loop: bytes become events, commands are carried out.
 
 A message is handled to its end in the callback that read it. All records of one read are written with one write before anything of
-that read is sent: no audit, no call. Where a peer is slow, its buffer fills, and both sides are read no further until it drains.
+that read is sent: no audit, no call. Where a peer is slow, its buffer fills, and what fills it is read
+no further until it drains.
 
 End of the session (POLICY.md §7): the client's EOF is passed on at once, after what it sent before; SIGTERM follows after
 `TERM_AFTER_S` and SIGKILL after `KILL_AFTER_S`, to all descendants. Until the server is gone its answers are still passed on.
@@ -201,13 +202,22 @@ class Pump:
         return kept + self._session.handle(RecordFailed(tuple(lost), why, monotonic()))
 
     def _level(self, side: str) -> Callable[[bool], None]:
+        """Backpressure: what fills a buffer isn't read further.
+
+        The server is read on while its own input is full: it may be waiting for us to take its answers before it reads again. What it
+        makes us send meanwhile (refusals of its requests) is bounded by `channels.HARD_LIMIT`.
+        """
+
         def changed(full: bool) -> None:
             (self._crowded.add if full else self._crowded.discard)(side)
-            for source in (self._client_in, self._server_in):
-                if source is not None:
-                    (source.pause if self._crowded else source.resume)()
+            self._throttle()
 
         return changed
+
+    def _throttle(self) -> None:
+        (self._client_in.pause if self._crowded else self._client_in.resume)()
+        if self._server_in is not None:
+            (self._server_in.pause if "client" in self._crowded else self._server_in.resume)()
 
     # the server comes and goes
 
@@ -215,12 +225,11 @@ class Pump:
         self._server_lines = LineReader()
         self._answered = False
         self._stopping = False
-        self._server_out = Output(self._loop, pipes.stdin, on_level=self._level("server"), on_broken=lambda: None, own=True)
+        self._server_out = Output(self._loop, pipes.stdin, on_level=self._level("server"), on_broken=self._server_deaf, own=True)
         self._server_in = Input(self._loop, pipes.stdout, self._from_server)
         self._server_stderr = ServerStderr(self._loop, pipes.stderr)
-        if self._crowded:
-            self._server_in.pause()
         self._stdout = pipes.stdout
+        self._throttle()
 
     def _detach(self) -> None:
         if self._server_out is not None:
@@ -234,6 +243,13 @@ class Pump:
             self._server_stderr.close()
             self._server_stderr = None
         self._crowded.discard("server")
+        if not self._ending:
+            self._throttle()
+
+    def _server_deaf(self) -> None:
+        """The server closed its input, or never reads it: its exit comes by itself, or is brought about."""
+        if not self._ending and self._server_out is not None:
+            self._guardian.shutdown(TERM_AFTER_S, KILL_AFTER_S)
 
     def _server_silent(self) -> None:
         """The server closed its output; it can't answer any more, so it ends."""

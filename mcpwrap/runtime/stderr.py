@@ -11,8 +11,10 @@ import codecs
 import os
 import re
 import select
-from asyncio import AbstractEventLoop
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 TAIL: Final = 4096
 """Characters of the server's stderr that are kept."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import mcpwrap.audit.reader as reader_module
 from mcpwrap.audit.lines import BLOCK, backwards, forwards
 from mcpwrap.audit.reader import Skipped, Wanted, find_ref, follow, lines, read
-from mcpwrap.audit.record import file_name, opened_at, stamp
+from mcpwrap.audit.record import file_name, open_to_read, opened_at, stamp
 from mcpwrap.core.entry import Entry
 from tests.audit.conftest import NOON, Clock, Open
 
@@ -166,12 +166,12 @@ def test_files_are_opened_only_when_their_time_comes(folder: Path, monkeypatch: 
         os.utime(path, (moment, moment))
     held: set[int] = set()
     most = 0
-    real = reader_module.open_to_read
+    real = open_to_read
 
     def watched(path: str) -> int:
         nonlocal most
         descriptor = real(path)
-        held.intersection_update(int(name) for name in os.listdir("/proc/self/fd"))
+        held.intersection_update(int(path.name) for path in Path("/proc/self/fd").iterdir())
         held.add(descriptor)
         most = max(most, len(held))
         return descriptor
@@ -210,12 +210,13 @@ def followed(folder: Path, pause: Callable[[], bool], backlog: int | None = 0, w
 def test_following_sees_new_records_and_new_files(folder: Path, open_writer: Open, clock: Clock) -> None:
     a, b = open_writer("a"), open_writer("b")
     a.write([call("old")])
-    pause = script(
-        lambda: a.write([call("one"), call("two")]),
-        lambda: None,
-        lambda: b.write([call("three")]),
-        lambda: (a.write([call("four")]), setattr(clock, "now", NOON + 1), b.write([call("five")])),
-    )
+
+    def later() -> None:
+        a.write([call("four")])
+        clock.now += 1
+        b.write([call("five")])
+
+    pause = script(lambda: a.write([call("one"), call("two")]), lambda: None, lambda: b.write([call("three")]), later)
     assert list(followed(folder, pause)) == ["one", "two", "three", "four", "five"]
 
 
@@ -224,9 +225,7 @@ def test_following_begins_before_there_is_a_folder(folder: Path, open_writer: Op
 
 
 @pytest.mark.parametrize(("backlog", "old"), [(0, []), (2, ["o1", "o2"]), (9, ["o0", "o1", "o2"]), (None, ["o0", "o1", "o2"])])
-def test_following_begins_with_the_latest_records(
-    folder: Path, open_writer: Open, backlog: int | None, old: list[str]
-) -> None:
+def test_following_begins_with_the_latest_records(folder: Path, open_writer: Open, backlog: int | None, old: list[str]) -> None:
     writer = open_writer()
     writer.write([call(f"o{n}") for n in range(3)])
     assert list(followed(folder, script(lambda: writer.write([call("new")])), backlog)) == [*old, "new"]
@@ -319,3 +318,33 @@ def test_no_bytes_in_a_file_make_the_reader_raise(tmp_path_factory: pytest.TempP
         skipped = Skipped()
         found = list(itertools.islice(read(str(folder), newest_first=newest_first, skipped=skipped), 10))
         assert len(found) + skipped.lines + skipped.torn <= len(b"\n".join(parts).split(b"\n"))
+
+
+def test_a_file_that_is_pruned_before_its_time_comes_is_no_error(folder: Path, open_writer: Open, clock: Clock) -> None:
+    open_writer("a").write([call("first")])
+    clock.now += 1
+    open_writer("b").write([call("second")])
+    found = read(str(folder))
+    assert next(found)["tool"] == "first"
+    next(folder.glob("*-b.jsonl")).unlink()
+    skipped = Skipped()
+    assert list(found) == []
+    assert not skipped
+
+
+def test_a_file_that_cannot_be_read_is_counted(folder: Path, open_writer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_writer("a").write([call("first")])
+
+    def refuse(path: str) -> int:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(reader_module, "open_to_read", refuse)
+    skipped = Skipped()
+    assert list(read(str(folder), skipped=skipped)) == []
+    assert skipped == Skipped(files=1)
+
+
+def test_a_pipe_in_the_place_of_a_file_does_not_hold_the_reader_up(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="isn't a regular file"):
+        open_to_read(str(tmp_path / "pipe"))

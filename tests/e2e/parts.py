@@ -56,6 +56,11 @@ def clock() -> Server:
     return Server("time", (python_part("mcp-server-time"), "--local-timezone", "UTC"))
 
 
+def modern() -> Server:
+    """A server of the SDK that asks for input inside results; modern, and legacy for who wants it."""
+    return Server("modern", (sys.executable, str(Path(__file__).with_name("modern_server.py"))))
+
+
 def claude() -> str:
     """Claude Code's own binary, without the script that its package would run at install time."""
     for folder in sorted((NODE_MODULES / "@anthropic-ai").glob("claude-code-*")):

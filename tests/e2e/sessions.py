@@ -279,6 +279,36 @@ def _time(talk: Talk) -> None:
     talk.call("get_current_time", {})
 
 
+# ---- modern_server.py: what the two servers above don't have ------------------------------------------------------------------
+
+EVERY_MODERN_CAPABILITY: Message = {"roots": {}, "sampling": {}, "elicitation": {"form": {}}}
+
+
+def modern(lines: Lines) -> None:
+    """Requests inside results, progress, and a subscription."""
+    talk = Talk(lines, modern_meta(EVERY_MODERN_CAPABILITY))
+    talk.ask("server/discover")
+    for list_ in ("tools/list", "prompts/list", "resources/list", "resources/templates/list"):
+        talk.ask(list_)
+    talk.ask("resources/read", {"uri": "note://one"})
+    talk.ask("resources/read", {"uri": "note://none"})
+    talk.ask("prompts/get", {"name": "greet", "arguments": {"name": "Ann"}})
+    talk.call("count", _meta={"progressToken": "p-1"})
+    asked = talk.call("interview", {"topic": "tea"})["result"]
+    answers: Message = {"name": ELICITED, "roots": {"roots": [{"uri": "file:///shop"}]}, "sentence": SAMPLED}
+    answers = {key: answers[key] for key in asked["inputRequests"]}
+    talk.call("interview", {"topic": "tea"}, inputResponses=answers, requestState=asked["requestState"])
+    wanted = {"toolsListChanged": True, "resourceSubscriptions": ["note://one"]}
+    params = {"notifications": wanted, "_meta": modern_meta(EVERY_MODERN_CAPABILITY)}
+    lines.send({"jsonrpc": "2.0", "id": "listen-1", "method": "subscriptions/listen", "params": params})
+    lines.wait_for_method("notifications/subscriptions/acknowledged")
+    talk.call("touch")
+    published = {"notifications/resources/updated", "notifications/tools/list_changed"}
+    lines.wait_for(lambda _: published <= {m.get("method") for m in lines.received}, "what was published")
+    lines.notify("notifications/cancelled", {"requestId": "listen-1", "_meta": modern_meta()})
+    talk.call("count")
+
+
 # ---- server-filesystem and server-memory ---------------------------------------------------------------------------------------
 
 

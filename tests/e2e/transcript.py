@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.e2e.lines import Message
 
-RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{32}\b")
-"""Identifiers that a server draws: UUIDs and task ids."""
+RANDOM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|\b[0-9a-f]{32}\b|^v1\.[\w-]{60,}$")
+"""What a server draws: UUIDs, task ids, and the Python SDK's sealed `requestState`."""
 
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)|\d{1,2}:\d\d:\d\d(?: [AP]M)?")
 """Moments of the run: dates with a time in RFC 3339, and times of the day as people write them."""

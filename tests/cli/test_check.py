@@ -1,0 +1,132 @@
+"""`mcpwrap check` and `mcpwrap schema`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mcpwrap.policy.trust import digest
+from tests.cli.conftest import FILE, plain
+from tests.project import Project
+
+
+def test_a_file_without_fault_says_so_with_its_digest_and_trust(project: Project) -> None:
+    project.write(FILE)
+    assert plain(project.mcpwrap("check").stdout, project) == (
+        "mcpwrap.toml: no fault, 1 server; not trusted yet; `mcpwrap trust` shows what it would let run\ndigest  DIGEST\n"
+    )
+    project.trust()
+    assert "no fault, 1 server; trusted\n" in project.mcpwrap("check").stdout
+
+
+def test_programs_get_all_of_it(project: Project) -> None:
+    project.write(FILE)
+    facts = json.loads(project.mcpwrap("check", "--json").stdout)
+    assert facts == {
+        "digest": digest(FILE.encode(), None),
+        "file": str(project.root / "mcpwrap.toml"),
+        "project": str(project.root),
+        "trust": "untrusted",
+        "errors": [],
+        "warnings": [],
+        "servers": [
+            {
+                "name": "files",
+                "command": ["/bin/sh", "-c", "exit 0", str(project.root)],
+                "cwd": None,
+                "env": {"LOG_LEVEL": "info"},
+                "inherit_env": ["HTTPS_PROXY"],
+                "line": 3,
+            }
+        ],
+    }
+    project.trust()
+    assert json.loads(project.mcpwrap("check", "--json").stdout)["trust"] == "trusted"
+    project.write(FILE + "\n")
+    assert json.loads(project.mcpwrap("check", "--json").stdout)["trust"] == "changed"
+
+
+TYPO = FILE.replace('allow = ["read_*"', 'alow = ["read_*"')
+
+
+def test_a_typo_is_shown_with_its_place_and_the_nearest_key(project: Project) -> None:
+    project.write(TYPO)
+    ended = project.mcpwrap("check", check=False)
+    assert ended.returncode == 2
+    assert ended.stdout == (
+        "error: unknown key `alow` in [servers.files]\n"
+        '  mcpwrap.toml:7:1   alow = ["read_*", "list_*", "!read_media_file"]\n'
+        "hint: did you mean `allow`?\n"
+    )
+
+
+def test_a_typo_in_a_file_that_was_accepted_before_says_what_judges_meanwhile(project: Project) -> None:
+    project.write(FILE)
+    project.trust()
+    project.write(TYPO)
+    ended = project.mcpwrap("check", check=False)
+    assert "hint: did you mean `allow`? Until it is fixed, the accepted version goes on judging.\n" in ended.stdout
+
+
+def test_a_fault_for_programs_has_its_place(project: Project) -> None:
+    project.write(TYPO)
+    ended = project.mcpwrap("check", "--json", check=False)
+    assert ended.returncode == 2
+    [error] = json.loads(ended.stdout)["errors"]
+    assert (error["file"], error["line"], error["column"]) == ("mcpwrap.toml", 7, 1)
+
+
+def test_a_fault_of_the_persons_own_file_is_found_too(project: Project, user_config: Path) -> None:
+    project.write(FILE)
+    user_config.write_text('[servers."*"]\nallow = ["*"]\n')
+    ended = project.mcpwrap("check", check=False)
+    assert ended.returncode == 2
+    assert f"{user_config}:2" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "warning"),
+    [
+        ('"/bin/sh", "-c", "exit 0"', '"npx", "-y", "some-server"', "without an exact version"),
+        ('"/bin/sh"', '"no-such-program-here"', "`no-such-program-here` was not found"),
+        ('deny = ["move_file"]', 'deny = ["read_file"]\n', ""),
+        (
+            '"read_*"',
+            '"move_file", "read_*"',
+            "files: `move_file` stands in `allow` (mcpwrap.toml:7) and in `deny` (mcpwrap.toml:10); `deny` wins",
+        ),
+    ],
+)
+def test_what_works_but_may_not_be_meant_gets_a_warning(project: Project, old: str, new: str, warning: str) -> None:
+    project.write(FILE.replace(old, new))
+    ended = project.mcpwrap("check")
+    assert (warning in ended.stdout) if warning else ("warning" not in ended.stdout)
+
+
+def test_a_lock_file_is_a_fault_while_pins_are_not_there(project: Project) -> None:
+    project.write(FILE)
+    (project.root / "mcpwrap.lock").write_text("x")
+    ended = project.mcpwrap("check", check=False)
+    assert ended.returncode == 2
+    assert "mcpwrap.lock" in ended.stdout
+
+
+def test_without_a_project_the_way_on_is_said(project: Project) -> None:
+    ended = project.mcpwrap("check", check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("error: no `mcpwrap.toml` here or above\nhint: ")
+
+
+def test_a_fault_cannot_draw_on_the_terminal(project: Project) -> None:
+    project.write('version = 1\n"\u202e\\u001B[2J" = 1\n')
+    ended = project.mcpwrap("check", check=False)
+    assert ended.returncode == 2
+    assert not set(ended.stdout) & {"\x1b", "\u202e"}
+
+
+@pytest.mark.parametrize("which", ["project", "user", "site"])
+def test_each_files_schema_can_be_printed(project: Project, which: str) -> None:
+    assert "$schema" in json.loads(project.mcpwrap("schema", which).stdout)
+    assert project.mcpwrap("schema").stdout == project.mcpwrap("schema", "project").stdout
