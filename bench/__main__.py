@@ -67,17 +67,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--starts", type=int, help="starts of each variant")
     parser.add_argument("--long", type=float, metavar="MINUTES", help="sustained load for so long, each variant")
     parser.add_argument("--only", action="append", choices=list(VARIANTS), default=[], help="variants, repeatable")
-    parser.add_argument(
-        "--steps", action="append", choices=[name for name, _ in STEPS], default=[], help="steps, repeatable"
-    )
+    parser.add_argument("--steps", action="append", choices=[name for name, _ in STEPS], default=[], help="steps, repeatable")
     parser.add_argument("--era", choices=["legacy", "modern"], default="legacy", help="protocol family")
-    parser.add_argument(
-        "--wire", choices=["compact", "spaced"], default="compact", help="how the server under test writes JSON"
-    )
+    parser.add_argument("--wire", choices=["compact", "spaced"], default="compact", help="how the server under test writes JSON")
     parser.add_argument("--json", type=Path, default=RESULTS / f"{stamp}.json", help="where the JSON goes")
-    parser.add_argument(
-        "--cache", type=Path, default=platformdirs.user_cache_path("mcpwrap-bench"), help="where peers are kept"
-    )
+    parser.add_argument("--cache", type=Path, default=platformdirs.user_cache_path("mcpwrap-bench"), help="where peers are kept")
     return parser.parse_args(arguments)
 
 

@@ -81,7 +81,4 @@ def _cell(results: Results, metric: Metric, name: str) -> str:
 
 
 def _aligned(row: list[str], widths: list[int]) -> list[str]:
-    return [
-        cell.ljust(width) if i == 0 else cell.rjust(width)
-        for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
+    return [cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]

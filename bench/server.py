@@ -53,9 +53,7 @@ class Server:
     """Reads a line, answers a line, until end of file."""
 
     def __init__(self, *, spaced: bool) -> None:
-        self._encode = (
-            json.JSONEncoder() if spaced else json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-        ).encode
+        self._encode = (json.JSONEncoder() if spaced else json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))).encode
         self._texts: dict[int, str] = {}
 
     def run(self) -> None:

@@ -33,7 +33,7 @@ class UsageError(McpwrapError):
 class ConfigError(McpwrapError):
     """A configuration file can't be used.
 
-    ``file`` is the path as shown to people, ``line`` and ``column`` count from 1 (0 where unknown), ``excerpt`` is the offending line.
+    ``file`` is the path as people know it, ``line`` and ``column`` count from 1 (0: unknown), ``excerpt`` is the offending line.
     """
 
     exit_code = 2

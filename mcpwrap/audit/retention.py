@@ -7,9 +7,10 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from mcpwrap.audit.record import open_to_read, opened_at
 
@@ -21,8 +22,7 @@ BYTES: Final = 500_000_000
 DAY_S: Final = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
+class Pruned(msgspec.Struct, frozen=True):
     """What was removed: number of files and their bytes."""
 
     files: int

@@ -5,13 +5,15 @@ Everything here is bounded; the oldest entry goes first, and what was forgotten 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, Generic, TypeVar
 
 from mcpwrap.core.jsonrpc import Json
 
 REMEMBERED: Final = 4096
 """Entries kept of each kind; far more than a session has at once, few enough to be nothing in memory."""
+
+KEY_LIMIT: Final = 4096
+"""Longest key, in characters or bytes: the peers choose them, and they are kept."""
 
 V = TypeVar("V")
 
@@ -26,7 +28,9 @@ class Remembered(Generic[V]):
         self._limit = limit
 
     def put(self, key: object, value: V) -> None:
-        """Keep `value`; the oldest entry goes where there are too many."""
+        """Keep `value`; the oldest entry goes where there are too many, and what has a key of more than `KEY_LIMIT` isn't kept."""
+        if isinstance(key, str | bytes) and len(key) > KEY_LIMIT:
+            return
         self._entries.pop(key, None)
         self._entries[key] = value
         if len(self._entries) > self._limit:
@@ -36,16 +40,10 @@ class Remembered(Generic[V]):
         """The value kept for `key`."""
         return self._entries.get(key)
 
-    def drop(self, key: object) -> V | None:
-        """Forget `key` and return what was kept."""
-        return self._entries.pop(key, None)
 
-    def values(self) -> Iterable[V]:
-        """All values, oldest first."""
-        return self._entries.values()
 
-    def __len__(self) -> int:
-        return len(self._entries)
+OWN_STATE: Final = "mcpwrap"
+"""``requestState`` of ours, where all that a server asked for was declined and it gave none: the client retries only with one."""
 
 
 class Inputs:

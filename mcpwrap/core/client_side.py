@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from mcpwrap.core import adapt, denial, held
+from mcpwrap.core.catalog import OWN_STATE
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import (
@@ -364,13 +365,16 @@ class ClientSide:
         if given is not None and type(given) is not dict:
             self._invalid(m, "`inputResponses` must be an object", out)
             return None
+        params = m.params
+        if params.get("requestState") == OWN_STATE:
+            params = {name: value for name, value in params.items() if name != "requestState"}
         inputs = self._state.catalog.inputs.get(key)
         if given and not (inputs is not None and given.keys() <= inputs.issued):
             self._invalid(m, "`inputResponses` answers what wasn't asked", out)
             return None
         if inputs is None or not inputs.declined:
-            return m.params
-        return {**m.params, "inputResponses": {**(given or {}), **inputs.declined}}
+            return params
+        return {**params, "inputResponses": {**(given or {}), **inputs.declined}}
 
     def _refuse(self, m: Request, decision: Decision, out: list[Command], *, event: str, **target: Any) -> str:
         return self._state.refused(

@@ -1,8 +1,8 @@
 """The held state: a session that opens though its server may not run (POLICY.md §5).
 
 The client gets a server of ours with one tool, `mcpwrap_status`, whose text, like ``instructions``, gives the reason and the
-remedy, addressed to the person. What may be offered later is declared from the start, since a legacy client can't be told afterwards; its
-lists are empty until then.
+remedy, addressed to the person. What may be offered later is declared from the start, since a legacy client can't be told
+afterwards; its lists are empty until then.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class Joining:
     def _envelope(self) -> Json:
         """What a stateless client's requests carry, without what belongs to one request only."""
         meta = self._state.modern_meta or {}
-        kept = {key: meta[key] for key in (VERSION_KEY, CAPABILITIES_KEY, CLIENT_KEY) if key in meta}
+        kept: Json = {key: meta[key] for key in (VERSION_KEY, CAPABILITIES_KEY, CLIENT_KEY) if key in meta}
         narrower = self._state.narrow(meta.get(CAPABILITIES_KEY))
         return kept if narrower is None else {**kept, CAPABILITIES_KEY: narrower}
 

@@ -8,6 +8,7 @@ Where a call was simply allowed, long strings are shortened; for ``log`` and ``a
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ SHORTENED: Final = 256
 
 SHORTEST_TOKEN: Final = 12
 """No known token is shorter, in characters; shorter strings aren't searched."""
+
+
+_COUNTS: Final = ("tokens", "count", "max", "min", "limit", "budget", "length", "size", "ttl", "expire")
 
 
 @cache
@@ -37,8 +41,8 @@ def _token() -> re.Pattern[str]:
         r"|sk_(?:live|test)_[A-Za-z0-9]{12,}|xox[abeprs]-[A-Za-z0-9-]{10,}|A[KS]IA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{30,}"
         r"|ya29\.[A-Za-z0-9_-]{16,}|npm_[A-Za-z0-9]{30,}|pypi-[A-Za-z0-9_-]{30,}|hf_[A-Za-z0-9]{20,}|dop_v1_[a-f0-9]{32,}"
         # (from a word's beginning only: each of many "eyJ" in one word would be followed to the word's end)
-    r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
+        r"|(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*"
+        r"|-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
         r"|(?i:bearer|basic)\s+[A-Za-z0-9+/_.~=-]{12,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"
     )
 
@@ -50,7 +54,7 @@ def redact(value: Any, *, whole: bool) -> Any:
         return _text(value, whole)
     if kind is dict:
         return {
-            key: REDACTED if item is not None and not isinstance(item, (bool, int, float)) and _sounds_secret(key)
+            key: REDACTED if item is not None and type(item) is not bool and _sounds_secret(key) and not _is_count(key, item)
             else item if type(item) is int or type(item) is bool
             else redact(item, whole=whole)
             for key, item in value.items()
@@ -60,9 +64,19 @@ def redact(value: Any, *, whole: bool) -> Any:
     return value
 
 
-@lru_cache(maxsize=1024)
 def _sounds_secret(key: str) -> bool:
+    # (only short keys are kept: the cache is bounded in entries)
+    return _known_key(key) if len(key) <= SHORTENED else _secret_key().search(key) is not None
+
+
+@lru_cache(maxsize=1024)
+def _known_key(key: str) -> bool:
     return _secret_key().search(key) is not None
+
+
+def _is_count(key: str, item: Any) -> bool:
+    """True for a number that says how many or how long (``maxTokens``), not for one that is a secret (``pin``)."""
+    return isinstance(item, (int, float, Decimal)) and any(word in key.lower() for word in _COUNTS)
 
 
 def _text(value: str, whole: bool) -> str:

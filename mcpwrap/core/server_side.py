@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from mcpwrap.core import adapt, denial
+from mcpwrap.core.catalog import OWN_STATE
 from mcpwrap.core.client_side import ClientSide, task_key
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
 from mcpwrap.core.entry import Entry
@@ -33,6 +34,9 @@ from mcpwrap.core.uris import template_text
 
 TEXT_LIMIT: Final = 64 * 1024
 """Longest ``message`` or status notification, in bytes; a longer one would drown what matters (POLICY.md §2)."""
+
+INPUTS_LIMIT: Final = 256
+"""``inputRequests`` of one answer, and characters of a key: the keys are kept until the call is forgotten."""
 
 _NOT_IN_LEGACY: Final = "the server asked for input in a way that this protocol revision doesn't have"
 
@@ -266,11 +270,18 @@ class ServerSide:
                 out, event="call", direction="server", method=requests[name]["method"], tool=p.name,
                 decision=self._word_decision(word), note="altered: declined for the client",
             )  # fmt: skip
-        return result if len(kept) == len(requests) else {**result, "inputRequests": kept}
+        if len(kept) == len(requests):
+            return result
+        result = {**result, "inputRequests": kept}
+        if not kept and result.get("requestState") is None:
+            result["requestState"] = OWN_STATE
+        return result
 
     def _words(self, requests: Any) -> dict[str, str]:
         if type(requests) is not dict:
             raise Unfit("`inputRequests` must be an object")
+        if len(requests) > INPUTS_LIMIT or any(len(name) > INPUTS_LIMIT for name in requests):
+            raise Unfit(f"more than {INPUTS_LIMIT} `inputRequests`, or a key longer than that")
         words: dict[str, str] = {}
         for name, request in requests.items():
             method = request.get("method") if type(request) is dict else None

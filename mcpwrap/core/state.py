@@ -12,7 +12,7 @@ from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import Id, Json, encode
 from mcpwrap.core.listing import narrowed
 from mcpwrap.core.methods import INPUT_METHODS, LEGACY, Method
-from mcpwrap.core.rules import Decision, Outcome, Reason, RuleTable, ServerRules
+from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, Reason, RuleTable, ServerRules
 
 VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
@@ -104,6 +104,8 @@ class State(msgspec.Struct):
 
     def decide(self, table: RuleTable, text: str) -> Decision:
         """The decision on one whole name or URI; the same name gets the same decision until the rules change."""
+        if len(text) > NAME_LIMIT:
+            return table.decide(text)  # denied; kept, it would fill the memory
         key = (table.kind, text)
         decision = self._decisions.get(key)
         if decision is None:

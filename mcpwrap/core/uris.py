@@ -37,8 +37,8 @@ def ambiguity(uri: str) -> str | None:
 def template_text(template: str, known: Mapping[str, str] | None = None, beginnings: Mapping[str, str] | None = None) -> Text:
     """A URI template (RFC 6570) as known characters and holes.
 
-    An expression of one variable, without operator or with ``+``, is filled in where it is in `known`; where it is in `beginnings`, it
-    begins so and is open after.
+    An expression of one variable, without operator or with ``+``, is filled in where it is in `known`; where it is in
+    `beginnings`, it begins so and is open after.
     """
     text: list[str | Hole] = []
     for piece in _PIECES.split(template):

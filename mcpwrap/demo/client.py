@@ -15,6 +15,8 @@ from mcp_types import Implementation, TextContent
 
 from mcpwrap.demo.place import SERVER, Place
 
+__all__ = ["MCPError", "Reply", "Talk", "directly", "through_mcpwrap"]
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:

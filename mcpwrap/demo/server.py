@@ -38,6 +38,8 @@ class Mistake(Exception):
 def main() -> None:
     """Answer requests on standard input, one a line, until it is closed."""
     notes = Path(__file__).resolve().parent / "notes"
+    sys.stderr.write("notes: ready\n")
+    sys.stderr.flush()
     for line in sys.stdin:
         message = json.loads(line)
         if "id" not in message:

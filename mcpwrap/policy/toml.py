@@ -45,7 +45,10 @@ def parse(data: bytes, *, file: str) -> Document:
         text = data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError("the file is no UTF-8 text", file=file, line=line, column=1) from error
+        column = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode()) + 1
+        raise ConfigError("the file is no UTF-8 text", file=file, line=line, column=column) from error
+    if text.startswith("\ufeff"):
+        raise ConfigError("the file begins with a byte order mark", file=file, line=1, column=1, hint="save it as plain UTF-8")
     text = text.replace("\r\n", "\n")
     try:
         places = Places(text)
@@ -68,7 +71,7 @@ def _stumbled(text: str, file: str, stumble: Stumble) -> ConfigError:
     if not stumble.bound:
         end = text.find("\n", at)
         # what comes behind has no bound yet; a string that never ends is all that is left of the text
-        seen = text if end < 0 else text[:end]
+        seen = text if end < 0 else text[: end + 1]
         if len(seen) - at <= _EXCERPT_LIMIT * 4:
             try:
                 tomllib.loads(seen)
@@ -76,7 +79,14 @@ def _stumbled(text: str, file: str, stumble: Stumble) -> ConfigError:
                 return _syntax(text, file, error)
     line = text.count("\n", 0, at) + 1
     column = at - (text.rfind("\n", 0, at) + 1) + 1
-    return _error(text, file, line, column, stumble.bound or ("a string has no end" if text[at : at + 1] in ("'", '"') else "this is no TOML"), "")
+    return _error(
+        text,
+        file,
+        line,
+        column,
+        stumble.bound or ("a string has no end" if text[at : at + 1] in ("'", '"') else "this is no TOML"),
+        "",
+    )
 
 
 def _syntax(text: str, file: str, error: Exception) -> ConfigError:

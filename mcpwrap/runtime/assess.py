@@ -44,7 +44,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Launch(msgspec.Struct, frozen=True):
-    """How the server is started. `cwd` is None for a private folder; `withheld` names the client's variables that it doesn't get."""
+    """How the server is started. `cwd` is None for a private folder; `withheld` names what of the client's it doesn't get."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]

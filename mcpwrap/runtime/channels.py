@@ -23,7 +23,7 @@ LOW_WATER: Final = 256 * 1024
 """Bytes waiting below which reading goes on."""
 
 HARD_LIMIT: Final = 128 * 1024 * 1024
-"""Bytes waiting above which a peer counts as gone: two of the longest lines. Only a server that floods and never reads gets there."""
+"""Bytes waiting above which a peer counts as gone: two of the longest lines. Only a flooding server that never reads gets there."""
 
 _SMALL_READ: Final = 64 * 1024
 _LARGE_READ: Final = 1024 * 1024

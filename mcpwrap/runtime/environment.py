@@ -28,8 +28,8 @@ def minimal_environment(
 ) -> tuple[dict[str, str], frozenset[str]]:
     """The server's variables, and the names of those that the client passed and the server doesn't get.
 
-    `inherit` are names that the policy lets through, `extra` the variables that it sets. Of PATH, elements that are empty, relative or
-    inside the project are taken out; values that older shells would take for functions (``() {``) are dropped.
+    `inherit` are names that the policy lets through, `extra` the variables that it sets. Of PATH, elements that are empty, relative
+    or inside the project are taken out; the client's values that older shells would take for functions (``() {``) are withheld.
     """
     fold = str.upper if sys.platform == "win32" else str
     named = {fold(name) for name in inherit}
@@ -37,11 +37,13 @@ def minimal_environment(
     withheld: set[str] = set()
     for name, value in client.items():
         safe = fold(name) in _SAFE or name.startswith("LC_")
-        if (safe and not value.startswith("()")) or fold(name) in named:
+        if (safe or fold(name) in named) and not value.startswith("()"):
             kept[name] = value
         elif name not in extra:
             withheld.add(name)
     kept.update(extra)
     if "PATH" in kept:
-        kept["PATH"] = os.pathsep.join(search_path(kept["PATH"], project_root))
+        elements = search_path(kept.pop("PATH"), project_root)
+        if elements:  # an empty PATH is searched as the working folder, an absent one as the system's own folders
+            kept["PATH"] = os.pathsep.join(elements)
     return kept, frozenset(withheld)

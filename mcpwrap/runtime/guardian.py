@@ -33,8 +33,8 @@ SWEEP_PAUSE_S = 0.005
 """Between two looks for survivors; a killed process needs about one millisecond to be gone."""
 SWEEP_S = 1.0
 """How long a kill on request may hold up the control socket."""
-LAST_SWEEP_S = 10.0
-"""How long the guardian stays for what doesn't die (it waits in the kernel, and ends when it leaves it)."""
+LAST_SWEEP_S = 3600.0
+"""How long the guardian stays for what doesn't die: what forks faster than it is killed, what waits in the kernel for a disk."""
 MAX_DESCRIPTORS = 65536
 """Descriptors that are closed blindly where none can be listed; more than any shim opens before it forks."""
 
@@ -193,14 +193,15 @@ class _Guardian:
         self._server = 0
         self._say(wire.FAILED, os.fsdecode(words))
 
-    def _reap(self) -> None:
+    def _reap(self) -> bool:
+        """Take leave of the dead; True when there is no child left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return True
             if pid == 0:
-                return
+                return False
             if pid == self._server and self._report >= 0:
                 self._finish_start()
             if pid == self._server:
@@ -223,32 +224,33 @@ class _Guardian:
             self._sweep(SWEEP_S)
 
     def _signal(self, signum: int) -> set[int]:
-        """Send it to everything below, and return what may still die of it."""
+        """Send it to everything below, and return what could be reached."""
         session = 0 if self._complete else self._session
         found = proctable.descendants(os.getpid(), session) or ({self._server} if self._server else set())
-        for pid in sorted(found):
-            try:
-                os.kill(pid, signum)
-            except OSError:  # gone, or another user's (it gained privileges): not ours to end
-                found.discard(pid)
-        return found
+        return _reach(found, signum)
 
     def _sweep(self, bound_s: float) -> None:
-        """Kill everything below until a look finds nothing, ``bound_s`` at most: it may fork while it is killed."""
+        """Kill everything below until nothing is left, for ``bound_s`` at most.
+
+        Where every orphan comes to us, nothing is left when there is no child any more: only the system can say that. A look at
+        the processes can miss one that forks a successor and exits, over and over; so the children are killed as fast as can be
+        until one look finds nothing new.
+        """
         end = time.monotonic() + bound_s
         known: set[int] = set()
         while True:
-            found = self._signal(signal.SIGKILL)
-            self._reap()
-            if not found:
+            found = _reach(proctable.children(os.getpid()), signal.SIGKILL)
+            if found <= known:
+                found |= self._signal(signal.SIGKILL)
+            childless = self._reap()
+            if childless and (self._complete or not found):
                 self._session = 0
                 return
-            if time.monotonic() > end:
+            if time.monotonic() > end or (not found and _refuse(proctable.children(os.getpid()))):
                 return
             if found <= known:  # none is new: let them die
                 select.select([self._wakeup], [], [], SWEEP_PAUSE_S)
                 _drain(self._wakeup)
-                self._reap()
             known |= found
 
 
@@ -293,6 +295,31 @@ def _keep_only(control: int) -> int:
     for number in (1, 2):
         os.dup2(null, number, inheritable=False)
     return kept
+
+
+def _reach(pids: set[int], signum: int) -> set[int]:
+    """Signal them; return those that it reached. What is gone, or is another user's by now, it doesn't."""
+    reached: set[int] = set()
+    for pid in pids:
+        try:
+            os.kill(pid, signum)
+        except OSError:
+            continue
+        reached.add(pid)
+    return reached
+
+
+def _refuse(pids: set[int]) -> bool:
+    """True where there are some, and every one of them gained privileges that we don't have: they are not ours to end."""
+    for pid in pids:
+        try:
+            os.kill(pid, 0)
+        except PermissionError:
+            continue
+        except OSError:
+            return False
+        return False
+    return bool(pids)
 
 
 def _wake_on_signals() -> int:

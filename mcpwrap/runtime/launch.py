@@ -1,7 +1,7 @@
 """Getting the server to run: the assessment, and the start that follows from it.
 
-Kept apart from the rest of the wiring, since the server is started before the rest is even imported: its own start takes longer than
-ours, and the two run side by side.
+Kept apart from the rest of the wiring, since the server is started before the rest is even imported: its own start takes longer
+than ours, and the two run side by side.
 """
 
 from __future__ import annotations

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class ServerPipes:
+class ServerPipes(NamedTuple):
     """Our ends of the server's standard streams: descriptors, close-on-exec; the caller closes them."""
 
     stdin: int
@@ -14,30 +13,26 @@ class ServerPipes:
     stderr: int
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """The command was executed; ``pid`` is the server's, and its process group's."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class SpawnFailed:
+class SpawnFailed(NamedTuple):
     """The command could not be executed; ``message`` is lower case, without the command's name."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(NamedTuple):
     """The server itself ended (its descendants may live on): with ``code`` or by ``signal``; the other is None."""
 
     code: int | None
     signal: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class GuardianLost:
+class GuardianLost(NamedTuple):
     """The guardian is gone, and the server with it; nothing can be started any more. Comes once, and last."""
 
 

@@ -32,6 +32,15 @@ def descendants(root: int, session: int = 0) -> set[int]:
     return found
 
 
+def children(root: int) -> set[int]:
+    """The children of ``root``, a process of one thread; the dead that wait to be reaped may be among them."""
+    try:
+        with open(f"/proc/{root}/task/{root}/children", "rb", buffering=0) as file:
+            return {int(pid) for pid in file.readall().split()}
+    except OSError:  # not Linux, or a kernel without it
+        return {pid for pid, parent, _ in _rows() if parent == root}
+
+
 def foreign_children(root: int, session: int) -> set[int]:
     """The children of ``root`` that aren't of ``session``, and all that is below them."""
     found: set[int] = set()

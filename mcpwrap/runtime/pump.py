@@ -204,8 +204,8 @@ class Pump:
     def _level(self, side: str) -> Callable[[bool], None]:
         """Backpressure: what fills a buffer isn't read further.
 
-        The server is read on while its own input is full: it may be waiting for us to take its answers before it reads again. What it
-        makes us send meanwhile (refusals of its requests) is bounded by `channels.HARD_LIMIT`.
+        The server is read on while its own input is full: it may be waiting for us to take its answers before it reads again. What
+        it makes us send meanwhile (refusals of its requests) is bounded by `channels.HARD_LIMIT`.
         """
 
         def changed(full: bool) -> None:

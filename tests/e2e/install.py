@@ -38,8 +38,9 @@ def install() -> str | None:
     root = Path(spec.origin).parent
     binaries = root if os.name == "nt" else root / "bin"
     npm = root / ("node_modules" if os.name == "nt" else "lib/node_modules") / "npm" / "bin" / "npm-cli.js"
-    command = [binaries / "node", npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    command = [str(binaries / "node"), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
     env = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"}
+    fact = ""
     for _ in range(TRIES):
         try:
             ended = subprocess.run(command, cwd=HERE, env=env, check=False)
@@ -47,7 +48,8 @@ def install() -> str | None:
             return f"node could not be started: {error}"
         if ended.returncode == 0:
             return None
-    return f"`npm ci` ended with {ended.returncode}"
+        fact = f"`npm ci` ended with {ended.returncode}"
+    return fact
 
 
 if __name__ == "__main__":

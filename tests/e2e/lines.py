@@ -1,7 +1,8 @@
-"""A scripted client that speaks in lines: what it receives is kept as it came, so that two sessions can be compared value for value."""
+"""A scripted client that speaks in lines: what it receives is kept as it came, so that two sessions can be compared."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import subprocess
@@ -107,10 +108,8 @@ class Lines:
         if self.exit_code is not None:
             return
         assert process.stdin is not None
-        try:
+        with contextlib.suppress(OSError):  # it went before us
             process.stdin.close()
-        except OSError:
-            pass  # it went before us
         for end in (process.terminate, process.kill):
             try:
                 process.wait(self._grace_s)

@@ -13,8 +13,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The `result` or `error` member for a request."""
     match request["method"]:
         case "initialize":
-            version = request["params"]["protocolVersion"]
-            return {"result": {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "plain", "version": "1"}}}
+            about = {"capabilities": {"tools": {}}, "serverInfo": {"name": "plain", "version": "1"}}
+            return {"result": {"protocolVersion": request["params"]["protocolVersion"], **about}}
         case "tools/list":
             return {"result": {"tools": TOOLS}}
         case "tools/call":

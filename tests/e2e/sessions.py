@@ -304,7 +304,7 @@ def modern(lines: Lines) -> None:
     lines.wait_for_method("notifications/subscriptions/acknowledged")
     talk.call("touch")
     published = {"notifications/resources/updated", "notifications/tools/list_changed"}
-    lines.wait_for(lambda _: published <= {m.get("method") for m in lines.received}, "what was published")
+    assert published <= {message.get("method") for message in lines.received}
     lines.notify("notifications/cancelled", {"requestId": "listen-1", "_meta": modern_meta()})
     talk.call("count")
 

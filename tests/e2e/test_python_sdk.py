@@ -9,7 +9,16 @@ import anyio
 import pytest
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client import ClientRequestContext
-from mcp_types import CreateMessageRequestParams, CreateMessageResult, ElicitRequestParams, ElicitResult, ListRootsResult, Root, TextContent
+from mcp_types import (
+    CreateMessageRequestParams,
+    CreateMessageResult,
+    ElicitRequestParams,
+    ElicitResult,
+    ListRootsResult,
+    Root,
+    TextContent,
+)
+from pydantic import FileUrl
 
 from tests.e2e import parts
 from tests.e2e.conftest import Reach
@@ -52,8 +61,8 @@ def test_the_time_server_works_in_every_mode(mode: str, reach: Reach) -> None:
 def test_a_legacy_server_asks_the_client_back(mode: str, reach: Reach) -> None:
     steps: list[float] = []
 
-    async def progress(done: float, total: float | None, message: str | None) -> None:
-        steps.append(done)
+    async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+        steps.append(progress)
 
     async def session(client: Client) -> None:
         assert client.protocol_version == "2025-11-25"
@@ -61,7 +70,7 @@ def test_a_legacy_server_asks_the_client_back(mode: str, reach: Reach) -> None:
         assert "from the client" in text((await client.call_tool("trigger-sampling-request", {"prompt": "p"})).content)
         assert "Ann" in text((await client.call_tool("trigger-elicitation-request", {})).content)
         slow = {"duration": 0.3, "steps": 3}
-        await client.call_tool("trigger-long-running-operation", slow, progress_callback=progress)
+        await client.call_tool("trigger-long-running-operation", slow, progress_callback=on_progress)
         assert steps == [1, 2, 3]
         assert len((await client.list_prompts()).prompts) == 4
         read = await client.read_resource("demo://resource/static/document/features.md")
@@ -103,4 +112,4 @@ async def _elicitation(context: ClientRequestContext, params: ElicitRequestParam
 
 
 async def _roots(context: ClientRequestContext) -> ListRootsResult:
-    return ListRootsResult(roots=[Root(uri="file:///shop")])
+    return ListRootsResult(roots=[Root(uri=FileUrl("file:///shop"))])

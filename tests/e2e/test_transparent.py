@@ -1,4 +1,4 @@
-"""Where everything is allowed and the environment is the same, nobody can tell whether mcpwrap is there (ARCHITECTURE.md, invariants).
+"""Where everything is allowed and the environment is the same, nobody can tell whether mcpwrap is there.
 
 Each session is run twice, directly and through the installed command, and what the client received is compared value for value.
 """

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 descriptors = []
-for name in os.listdir("/proc/self/fd"):
+for entry in Path("/proc/self/fd").iterdir():
     try:
-        descriptors.append((int(name), os.readlink(f"/proc/self/fd/{name}")))
+        descriptors.append((int(entry.name), str(entry.readlink())))
     except OSError:  # the one the folder was listed with
         continue
 status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)

@@ -17,8 +17,8 @@ pipes = guardian.spawn([sys.executable, "-I", family], {"PATH": os.defpath}, "/"
 if "ending" in sys.argv:
     guardian.shutdown(30.0, 60.0)
 while True:
-    readable, _, _ = select.select([pipes.stdout, guardian], [], [])
+    readable, _, _ = select.select([pipes.stdout, guardian.fileno()], [], [])
     if pipes.stdout in readable:
         os.write(1, os.read(pipes.stdout, 65536))
-    if guardian in readable:
+    if guardian.fileno() in readable:
         guardian.events()

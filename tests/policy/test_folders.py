@@ -1,0 +1,193 @@
+"""Our own folders, and how a configuration file is opened."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from pathlib import Path
+
+import pytest
+
+from mcpwrap.errors import ConfigError, StateError
+from mcpwrap.policy.folders import FILE_LIMIT, Folders, ensure_private, folders, read_config, read_site, refuse_inside_project
+
+REAL_HOME = pwd.getpwuid(os.getuid()).pw_dir
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the XDG folders")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+
+
+@linux
+@pytest.mark.parametrize(
+    ("env", "config", "state", "moved"),
+    [
+        ({"HOME": REAL_HOME}, f"{REAL_HOME}/.config/mcpwrap", f"{REAL_HOME}/.local/state/mcpwrap", ()),
+        ({}, f"{REAL_HOME}/.config/mcpwrap", f"{REAL_HOME}/.local/state/mcpwrap", ()),
+        ({"HOME": "/h"}, "/h/.config/mcpwrap", "/h/.local/state/mcpwrap", ("HOME",)),
+        ({"HOME": "/h", "XDG_CONFIG_HOME": "/c/"}, "/c/mcpwrap", "/h/.local/state/mcpwrap", ("HOME", "XDG_CONFIG_HOME")),
+        ({"HOME": REAL_HOME, "XDG_STATE_HOME": "/s"}, f"{REAL_HOME}/.config/mcpwrap", "/s/mcpwrap", ("XDG_STATE_HOME",)),
+        ({"HOME": REAL_HOME, "XDG_STATE_HOME": "relative"}, f"{REAL_HOME}/.config/mcpwrap", f"{REAL_HOME}/.local/state/mcpwrap", ()),
+        ({"HOME": "/h", "XDG_CONFIG_HOME": "/h/.config"}, "/h/.config/mcpwrap", "/h/.local/state/mcpwrap", ("HOME",)),
+    ],
+)
+def test_the_folders_follow_the_environment_and_say_what_moved_them(
+    env: dict[str, str], config: str, state: str, moved: tuple[str, ...]
+) -> None:
+    assert folders(env) == Folders(config, state, "/etc/mcpwrap/config.toml", moved)
+
+
+@linux
+def test_the_folders_are_those_of_platformdirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    import platformdirs
+
+    for name, value in {"HOME": "/h", "XDG_CONFIG_HOME": "", "XDG_STATE_HOME": "/x/state"}.items():
+        monkeypatch.setenv(name, value)
+    dirs = platformdirs.PlatformDirs("mcpwrap", appauthor=False)
+    found = folders(os.environ)
+    assert (found.config, found.state) == (dirs.user_config_dir, dirs.user_state_dir)
+
+
+@linux
+def test_without_a_home_there_are_no_folders() -> None:
+    with pytest.raises(StateError, match="there is no home folder"):
+        folders({"HOME": "relative"})
+
+
+@linux
+def test_no_variable_moves_the_administrators_file() -> None:
+    env = dict.fromkeys(["XDG_CONFIG_DIRS", "XDG_CONFIG_HOME", "XDG_DATA_DIRS", "ProgramData", "HOME"], "/elsewhere")
+    assert folders(env).site_file == "/etc/mcpwrap/config.toml"
+
+
+def test_a_folder_is_made_private_with_its_parents(tmp_path: Path) -> None:
+    made = tmp_path / "a" / "b"
+    before = os.umask(0)
+    try:
+        ensure_private(str(made))
+    finally:
+        os.umask(before)
+    assert made.stat().st_mode & 0o777 == 0o700
+    ensure_private(str(made))
+
+
+def test_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    with pytest.raises(StateError, match="is a link") as caught:
+        ensure_private(str(tmp_path / "link"))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_a_folder_that_others_can_write_is_refused_with_the_remedy(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    with pytest.raises(StateError, match="is writable for others") as caught:
+        ensure_private(str(tmp_path))
+    assert caught.value.hint == f"chmod 700 {tmp_path}"
+
+
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(StateError, match="belongs to another user"):
+        ensure_private(str(tmp_path))
+
+
+def test_what_is_no_folder_or_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="is no folder"):
+        ensure_private(str(tmp_path / "file"))
+    with pytest.raises(StateError, match="can't be made: not a directory"):
+        ensure_private(str(tmp_path / "file" / "below"))
+
+
+@pytest.mark.parametrize(
+    ("config", "state", "kind"),
+    [("/src/shop/.config/mcpwrap", "/h/s", "configuration"), ("/h/c", "/src/shop", "state"), ("/src/shop/../shop/c", "/h/s", "configuration")],
+)
+def test_our_folders_inside_a_project_are_refused(config: str, state: str, kind: str) -> None:
+    with pytest.raises(ConfigError, match=f"the {kind} folder .* lies inside the project `/src/shop` .moved by XDG_CONFIG_HOME"):
+        refuse_inside_project(Folders(config, state, "/etc/x", ("XDG_CONFIG_HOME",)), "/src/shop")
+
+
+def test_a_folder_that_leads_into_the_project_by_a_link_is_refused(tmp_path: Path) -> None:
+    root = tmp_path.resolve() / "shop"
+    root.mkdir()
+    (tmp_path / "link").symlink_to(root)
+    with pytest.raises(ConfigError, match="lies inside the project"):
+        refuse_inside_project(Folders(str(tmp_path / "link" / "c"), "/h/s", "/etc/x", ()), str(root))
+
+
+def test_our_folders_beside_a_project_are_fine() -> None:
+    refuse_inside_project(Folders("/src/shop2/c", "/src/sho", "/etc/x", ()), "/src/shop")
+
+
+def test_a_config_file_is_read_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_bytes(b"a = 1\r\n\xff")
+    assert read_config(str(file)) == b"a = 1\r\n\xff"
+
+
+def test_a_config_file_that_is_not_there_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_config(str(tmp_path / "x.toml"))
+
+
+def test_a_config_file_that_is_a_link_is_refused_wherever_it_leads(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    for target in ("real.toml", "nowhere"):
+        (tmp_path / "real.toml").write_text("a = 1")
+        file.symlink_to(target)
+        with pytest.raises(ConfigError, match=r"`x.toml` is a link"):
+            read_config(str(file))
+        file.unlink()
+
+
+def test_a_config_file_must_be_a_plain_file_and_a_pipe_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(ConfigError, match="is no plain file"):
+            read_config(str(path))
+
+
+def test_a_config_file_has_a_longest_length(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_bytes(b"#" * FILE_LIMIT)
+    assert len(read_config(str(file))) == FILE_LIMIT
+    file.write_bytes(b"#" * (FILE_LIMIT + 1))
+    with pytest.raises(ConfigError, match="longer than 256 KiB"):
+        read_config(str(file))
+
+
+def test_a_config_file_below_a_file_or_with_a_nul_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="can't be opened: not a directory"):
+        read_config(str(tmp_path / "file" / "x.toml"))
+    with pytest.raises(ConfigError, match="can't be opened"):
+        read_config("a\0b")
+
+
+def test_a_config_file_that_may_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text("")
+
+    def refuse(fd: int, length: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "read", refuse)
+    with pytest.raises(ConfigError, match="can't be read: input/output error"):
+        read_config(str(file))
+
+
+@as_root
+def test_the_administrators_file_must_be_roots_and_nobody_elses(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("a = 1")
+    file.chmod(0o644)
+    assert read_site(str(file)) == b"a = 1"
+    file.chmod(0o664)
+    with pytest.raises(ConfigError, match="can be written by others than root"):
+        read_site(str(file))
+    file.chmod(0o644)
+    os.chown(file, 12345, 0)
+    with pytest.raises(ConfigError, match="can be written by others than root"):
+        read_site(str(file))

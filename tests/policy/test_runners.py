@@ -1,0 +1,92 @@
+"""Package runners without an exact version get a warning."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from mcpwrap.policy.load import load_project
+from mcpwrap.policy.runners import inexact
+from mcpwrap.policy.trust import warnings_for
+
+SHA = "a" * 64
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "npx -y @scope/server@2026.8.31 /src",
+        "npx -y server@1.2.3-beta.1",
+        "npx --package=server@1.2.3 -- run --now",
+        "npx -p server@1.2.3 -p other@2.0.0 run latest",
+        "npx --registry https://r.example server@1.2.3",
+        "npx ./local",
+        "npm exec server@1.2.3",
+        "pnpm dlx server@1.2.3",
+        "bunx server@1.2.3",
+        "uvx mcp-server-git@2026.10.19 --repository /src",
+        "uvx --from mcp-server-git==2026.10.19 mcp-server-git",
+        "uvx --python 3.12 server==1.0.post1",
+        "uvx --from git+https://x.example/y@" + "a" * 40 + " y",
+        "uvx --from /src/y y",
+        "uv tool run server==1.0",
+        "uv run --directory /src server.py",
+        "uv run --with x==1.0 server.py",
+        "pipx run --spec server==1.0 server",
+        f"docker run -i --rm ghcr.io/x/y@sha256:{SHA}",
+        "go run example.com/x@v1.2.3",
+        "deno run --allow-net server.ts",
+        "deno run npm:server@1.2.3",
+        "node server.js",
+        "python -m server",
+        "docker ps",
+        "npm run start",
+        "npx",
+        "env",
+    ],
+)
+def test_an_exact_version_or_no_fetch_gives_no_warning(command: str) -> None:
+    assert inexact(shlex.split(command)) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        ("npx -y @scope/server", "`npx` fetches `@scope/server`"),
+        ("npx server@latest", "`npx` fetches `server@latest`"),
+        ("npx server@^1.2.3", "`npx` fetches `server@^1.2.3`"),
+        ("npx server@1", "`npx` fetches `server@1`"),
+        ("/usr/local/bin/npx server", "`npx` fetches `server`"),
+        ("npx.cmd server", "`npx` fetches `server`"),
+        ("env -i A=b npx server", "`npx` fetches `server`"),
+        ("npx -p server@1.2.3 -p other run", "`npx` fetches `other`"),
+        ("npx --package=server -- run", "`npx` fetches `server`"),
+        ("npm exec -- server", "`npm exec` fetches `server`"),
+        ("bun x server", "`bun x` fetches `server`"),
+        ("uvx server", "`uvx` fetches `server`"),
+        ("uvx server@latest", "`uvx` fetches `server@latest`"),
+        ("uvx server>=1.0", "`uvx` fetches `server>=1.0`"),
+        ("uvx --from git+https://x.example/y y", "`uvx` fetches `git+https://x.example/y`"),
+        ("uvx --with extra server==1.0", "`uvx` fetches `extra`"),
+        ("uv run --with x==1.0,y server.py", "`uv run` fetches `y`"),
+        ("uv tool run server", "`uv tool run` fetches `server`"),
+        ("pipx run server", "`pipx run` fetches `server`"),
+        ("docker run -i ghcr.io/x/y:1.2.3", "`docker run` names its image without a digest"),
+        ("podman run x", "`podman run` names its image without a digest"),
+        ("go run example.com/x@latest", "`go run` fetches `example.com/x@latest`"),
+        ("deno run -A npm:server", "`deno run` fetches `server`"),
+        ("npx -y", ""),
+    ],
+)
+def test_what_is_fetched_without_an_exact_version_is_named(command: str, named: str) -> None:
+    said = inexact(shlex.split(command))
+    assert (said or "").startswith(named)
+    assert bool(said) is bool(named)
+
+
+def test_the_warning_says_server_and_place() -> None:
+    text = b'[servers.a]\n[servers.f]\ncommand = ["npx", "server"]\n[servers.g]\ncommand = ["node", "x"]\n'
+    assert warnings_for(load_project(text, file="mcpwrap.toml", root="/s", home="/h")) == [
+        "f: `npx` fetches `server` without an exact version: it runs whatever the registry holds (mcpwrap.toml:2)"
+    ]

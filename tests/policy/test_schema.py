@@ -1,0 +1,63 @@
+"""The JSON Schema of each file says what the check says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from mcpwrap.errors import ConfigError
+from mcpwrap.policy.load import json_schema, load_project, load_site, load_user
+from mcpwrap.policy.shape import FILES, Elsewhere, Later, Named, Table, Which
+
+WHICH: list[Which] = ["project", "user", "site"]
+
+
+@pytest.mark.parametrize("which", WHICH)
+def test_a_schema_is_json_and_names_its_draft(which: Which) -> None:
+    schema = json_schema(which)
+    assert msgspec.json.decode(msgspec.json.encode(schema)) == schema
+    assert schema["$schema"].startswith("https://json-schema.org/draft/2020-12")
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+
+
+def compare(shape: Table, schema: dict[str, Any]) -> None:
+    obeyed = {key: value for key, value in shape.keys.items() if not isinstance(value, Later | Elsewhere)}
+    assert schema["properties"].keys() == obeyed.keys()
+    assert schema["additionalProperties"] is False
+    for key, value in obeyed.items():
+        assert schema["properties"][key].get("description")
+        if isinstance(value, Table):
+            compare(value, schema["properties"][key])
+        elif isinstance(value, Named):
+            each = schema["properties"][key]["additionalProperties"]
+            compare(value.other, each["else"] if value.own else each)
+            if value.own:
+                compare(value.own, each["then"])
+
+
+@pytest.mark.parametrize("which", WHICH)
+def test_a_schema_has_the_keys_that_this_version_obeys_and_no_other(which: Which) -> None:
+    compare(FILES[which], json_schema(which))
+
+
+@pytest.mark.parametrize("which", WHICH)
+def test_every_top_level_key_of_a_schema_is_taken_by_the_file(which: Which) -> None:
+    for key, schema in json_schema(which)["properties"].items():
+        value = "1" if "const" in schema else "{}"
+        data = f"{key} = {value}".encode()
+        match which:
+            case "project":
+                load_project(data, file="f", root="/s", home="/h")
+            case "user":
+                load_user(data, file="f", home="/h")
+            case "site":
+                load_site(data, file="f", home="/h")
+
+
+def test_a_key_that_no_schema_has_is_refused() -> None:
+    with pytest.raises(ConfigError):
+        load_project(b"login = {}", file="f", root="/s", home="/h")
+    assert "login" not in json_schema("project")["properties"]
