@@ -5,14 +5,17 @@ UV_VERSION := 0.13.8
 OWN_UV := .uv/bin/uv
 # the machine's uv where it works, our own pinned one where it doesn't
 UV ?= $(shell uv --version >/dev/null 2>&1 && command -v uv || echo $(OWN_UV))
+# the machine's certificates, as pip and git use them: a company's proxy has its own
+export UV_SYSTEM_CERTS ?= true
 RUN := $(UV) run --frozen --no-sync
+SYNCED_TO_RUN := .venv/.synced-to-run
 SYNCED := .venv/.synced
 SYNCED_FOR_TESTS := .venv/.synced-for-tests
 LOCK := pyproject.toml uv.lock
 NODE_MODULES := tests/e2e/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types layers bench check clean
+.PHONY: help demo test lint format types layers bench wheel check clean
 
 help:
 	@echo "make demo    set up, and show the shim at work: no network, no account"
@@ -20,9 +23,9 @@ help:
 	@echo "make lint    ruff: rules and format        make format  put the format right"
 	@echo "make types   mypy, strict                  make layers  imports go down only"
 	@echo "make bench   what the shim costs           make check   all of these but demo and bench"
-	@echo "make clean   remove what these made"
+	@echo "make wheel   dist/, to install from        make clean   remove what these made"
 
-demo: $(SYNCED)
+demo: $(SYNCED_TO_RUN)
 	@$(RUN) mcpwrap demo
 
 test: $(SYNCED_FOR_TESTS) $(NODE_MODULES)
@@ -59,20 +62,29 @@ $(OWN_UV):
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 # `uv` is a prerequisite only where it is our own
+$(SYNCED_TO_RUN): $(LOCK) $(filter $(OWN_UV),$(UV))
+	@echo "set-up: installing mcpwrap and what it needs into .venv" >&2
+	@$(UV) sync --frozen --inexact --quiet --no-default-groups
+	@touch $@
+
 $(SYNCED): $(LOCK) $(filter $(OWN_UV),$(UV))
 	@echo "set-up: installing the locked dependencies into .venv" >&2
 	@$(UV) sync --frozen --inexact --quiet
-	@touch $@
+	@touch $(SYNCED_TO_RUN) $@
 
 $(SYNCED_FOR_TESTS): $(LOCK) $(filter $(OWN_UV),$(UV))
 	@echo "set-up: installing the locked dependencies, real servers and node into .venv" >&2
 	@$(UV) sync --frozen --inexact --quiet --group e2e
-	@touch $(SYNCED) $@
+	@touch $(SYNCED_TO_RUN) $(SYNCED) $@
 
 # Without the real parts their tests are skipped on a laptop and fail in CI; tests/e2e/install.py says why.
 $(NODE_MODULES): tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/install.py $(SYNCED_FOR_TESTS)
 	@echo "set-up: installing the real servers and clients of tests/e2e/package.json (about 500 MB, once)" >&2
 	@$(RUN) python tests/e2e/install.py
+
+wheel: $(filter $(OWN_UV),$(UV))
+	@$(UV) build --wheel --quiet --out-dir dist
+	@ls dist/*.whl
 
 clean:
 	rm -rf .venv .uv .cache dist build tests/e2e/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

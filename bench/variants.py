@@ -125,9 +125,12 @@ def _installed(distribution: str, version: str, script: str, cache: Path) -> Pat
     requirement = f"{distribution}=={version}"
     sys.stderr.write(f"bench: installing {requirement} into {folder}\n")
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    if folder.exists():
-        shutil.rmtree(folder)
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"`{cache}` can't be written: {error.strerror}") from None
     uv = os.environ.get("UV") or shutil.which("uv")
     interpreter = str(folder / "bin" / "python")
     if uv:

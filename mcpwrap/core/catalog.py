@@ -41,7 +41,6 @@ class Remembered(Generic[V]):
         return self._entries.get(key)
 
 
-
 OWN_STATE: Final = "mcpwrap"
 """``requestState`` of ours, where all that a server asked for was declined and it gave none: the client retries only with one."""
 

@@ -127,7 +127,7 @@ def encode(value: object) -> bytes:
 
 
 def _escape_separators(data: bytes) -> bytes:
-    if b"\xe2\x80\xa8" in data or b"\xe2\x80\xa9" in data or b"\xc2\x85" in data:
+    if not data.isascii() and (b"\xe2\x80\xa8" in data or b"\xe2\x80\xa9" in data or b"\xc2\x85" in data):
         return data.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029").replace(b"\xc2\x85", b"\\u0085")
     return data
 
@@ -170,7 +170,7 @@ def parse(line: bytes) -> Message | list[Message | WireError]:
     exact = encoded == line
     if not exact:
         value = _decode_strictly(line)
-    if line.count(b"{") + line.count(b"[") > DEPTH_LIMIT and _too_deep(value):
+    if len(line) > DEPTH_LIMIT and line.count(b"{") + line.count(b"[") > DEPTH_LIMIT and _too_deep(value):
         raise WireError(INVALID_REQUEST, f"nested deeper than {DEPTH_LIMIT} levels", *_recovered(line))
     # only now: encoding recurses, and the depth is known to be bounded
     encoded = _escape_separators(encoded) if exact else encode(value)
@@ -208,9 +208,10 @@ def _judged(value: Json, encoded: bytes) -> Message:
     has_id = "id" in value
     valid_id = type(id) is int or type(id) is str
     known_id: Id | None = id if valid_id else None
-    for key in value:
-        if key not in _ENVELOPE and fold(key) in _ENVELOPE:
-            raise WireError(INVALID_REQUEST, f"`{fold(key)}` is spelled in another case", known_id)
+    if not value.keys() <= _ENVELOPE:
+        for key in value:
+            if key not in _ENVELOPE and fold(key) in _ENVELOPE:
+                raise WireError(INVALID_REQUEST, f"`{fold(key)}` is spelled in another case", known_id)
     if value.get("jsonrpc") != "2.0":
         raise WireError(INVALID_REQUEST, '`jsonrpc` must be "2.0"', known_id)
     if has_id and not valid_id:
@@ -251,8 +252,8 @@ def _call(value: Json, encoded: bytes, id: Id | None) -> Request | Notification:
 
 
 def _refuse_collisions(params: Json, id: Id | None) -> None:
-    others = [key for key in params if key not in _PARAMS]
-    if others:
+    if not params.keys() <= _PARAMS:
+        others = [key for key in params if key not in _PARAMS]
         folded = {fold(key) for key in others}
         if len(folded) != len(others) or not folded.isdisjoint(_PARAMS_FOLDED):
             raise WireError(INVALID_PARAMS, "two names in `params` differ only in case", id)

@@ -212,13 +212,10 @@ class Places:
         self.keys.setdefault(path, self._where(at))
 
     def _where(self, at: int) -> Place:
-        # offsets only grow, so the line is found by walking on
+        # what is noted only moves on, so the line is found by walking on
         while self._line + 1 < len(self._starts) and self._starts[self._line + 1] <= at:
             self._line += 1
-        line = self._line
-        while self._starts[line] > at:  # a header is noted after its key was read
-            line -= 1
-        return line + 1, at - self._starts[line] + 1
+        return self._line + 1, at - self._starts[self._line] + 1
 
 
 def _plain(raw: str, at: int) -> str:

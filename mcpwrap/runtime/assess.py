@@ -12,6 +12,7 @@ from contextlib import suppress
 import msgspec
 
 from mcpwrap.core.rules import ServerRules
+from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, UntrustedError
 from mcpwrap.policy.commands import verify_command
 from mcpwrap.policy.executables import resolve_executable
@@ -243,7 +244,7 @@ def _launch(asked: Asked, source: _Source, server: ServerPolicy, argv: tuple[str
 
 def _notice(asked: Asked, source: _Source) -> str:
     return (
-        f"{source.file} in {source.root} changed since it was trusted; until the change is accepted, the version before it goes on "
+        f"{spell_out(source.file)} in {spell_out(source.root)} changed since it was trusted; until the change is accepted, the version before it goes on "
         f"judging.\nTell the user that they can review it with `mcpwrap trust` in a terminal of their own, in that folder.\n"
         "Don't run it yourself."
     )

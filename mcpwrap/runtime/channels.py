@@ -35,6 +35,9 @@ _JOINED: Final = 32 * 1024
 _PIECES: Final = 512
 """Pieces in one write; systems take 1,024 at most (IOV_MAX)."""
 
+_DRAINED: Final = 1024 * 1024
+"""Bytes taken in at most when the writer is gone: what a large pipe holds. A descendant that lives on could write for ever."""
+
 _F_SETPIPE_SZ: Final = 1031
 """``fcntl`` operation of Linux (``<fcntl.h>``): the capacity of a pipe in bytes."""
 
@@ -81,8 +84,12 @@ class Input:
 
     def drain(self) -> None:
         """Take in what is there already, without waiting."""
-        while not self._ended and self._watchable and self._take():
-            pass
+        left = _DRAINED
+        while left > 0 and not self._ended and self._watchable:
+            taken = self._take()
+            if not taken:
+                return
+            left -= taken
 
     def close(self) -> None:
         """Stop for good. The descriptor stays with its owner."""
@@ -93,16 +100,16 @@ class Input:
     def _ready(self) -> None:
         self._take()
 
-    def _take(self) -> bool:
+    def _take(self) -> int:
         try:
             data = os.read(self._fd, self._size)
         except (BlockingIOError, InterruptedError):
-            return False
+            return 0
         except OSError:
             data = b""
         self._size = _LARGE_READ if len(data) >= self._size else _SMALL_READ if len(data) < _SMALL_READ else self._size
         self._deliver(data)
-        return bool(data)
+        return len(data)
 
     def _deliver(self, data: bytes) -> None:
         if not data:

@@ -9,6 +9,7 @@ from mcpwrap.audit.writer import AuditWriter
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.events import Event, NoticeChanged, PolicyChanged, ServerStarted, Withheld
 from mcpwrap.core.session import Session
+from mcpwrap.core.visible import spell_out
 from mcpwrap.policy.folders import folders
 from mcpwrap.runtime import workdir
 from mcpwrap.runtime.assess import Asked, Assessment
@@ -27,6 +28,7 @@ class Run:
         self._launcher = launcher
         self._name = launcher.asked.name
         self.assessment = found
+        self._unguarded = False
         self.recorder = Recorder(
             AuditWriter(
                 os.path.join(launcher.state, "audit"),
@@ -45,7 +47,7 @@ class Run:
         """Say on stderr which project counts and what a person should know."""
         found = self.assessment
         if found.chosen_by:
-            say(f"project {found.project} ({found.chosen_by})")
+            say(f"project {spell_out(found.project)} ({found.chosen_by})")
         if found.hold or found.notice:
             say(found.hold or found.notice)
 
@@ -74,6 +76,9 @@ class Run:
                 return [], None
             say(found.hold)
             return [Withheld(found.hold, at)], None
+        if not running and self._unguarded:
+            self.assessment = found
+            return [], None  # nothing can be started any more; the session stays held
         if not running:
             pipes, found = self._launcher.start(found)
             self.assessment = found
@@ -99,6 +104,7 @@ class Run:
         if isinstance(gone, SpawnFailed):
             return held(self._name, f"the server can't be started: {gone.message}", "mend that")
         if isinstance(gone, GuardianLost):
+            self._unguarded = True
             return held(self._name, "the process that guards the server is gone", "reconnect this server in the client")
         how = f"exited ({gone.code})" if gone.signal is None else f"was ended by signal {gone.signal}"
         return exited(

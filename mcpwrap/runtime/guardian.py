@@ -31,6 +31,8 @@ from mcpwrap.runtime import prctl, proctable, wire
 
 SWEEP_PAUSE_S = 0.005
 """Between two looks for survivors; a killed process needs about one millisecond to be gone."""
+LONGEST_PAUSE_S = 0.5
+"""The same, when nothing has changed for a while: what waits in the kernel shall cost nothing."""
 SWEEP_S = 1.0
 """How long a kill on request may hold up the control socket."""
 LAST_SWEEP_S = 3600.0
@@ -238,6 +240,7 @@ class _Guardian:
         """
         end = time.monotonic() + bound_s
         known: set[int] = set()
+        pause_s = SWEEP_PAUSE_S
         while True:
             found = _reach(proctable.children(os.getpid()), signal.SIGKILL)
             if found <= known:
@@ -249,8 +252,11 @@ class _Guardian:
             if time.monotonic() > end or (not found and _refuse(proctable.children(os.getpid()))):
                 return
             if found <= known:  # none is new: let them die
-                select.select([self._wakeup], [], [], SWEEP_PAUSE_S)
+                select.select([self._wakeup], [], [], pause_s)
                 _drain(self._wakeup)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                pause_s = SWEEP_PAUSE_S
             known |= found
 
 

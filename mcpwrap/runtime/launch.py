@@ -16,6 +16,8 @@ from mcpwrap.runtime.lifecycle import ServerPipes
 from mcpwrap.runtime.process import Guardian
 from mcpwrap.runtime.words import held_by
 
+_Look = tuple[int, int, int, int]
+
 
 class Launcher:
     """Assesses what a client asked for and starts its server. `shim` is the id of this run."""
@@ -26,7 +28,7 @@ class Launcher:
         self.state = folders(asked.env).state
         self.shim = os.urandom(6).hex()
         self.work = ""
-        self._seen: tuple[tuple[int, int, int] | None, ...] = ()
+        self._seen: tuple[_Look | None, ...] = ()
 
     def assess(self) -> Assessment:
         """The assessment by the files as they are now."""
@@ -57,13 +59,14 @@ class Launcher:
             return None, Assessment(held_by(self.asked.name, problem), project=found.project, watched=found.watched)
 
 
-def _looks(paths: tuple[str, ...]) -> tuple[tuple[int, int, int] | None, ...]:
-    looks: list[tuple[int, int, int] | None] = []
+def _looks(paths: tuple[str, ...]) -> tuple[_Look | None, ...]:
+    looks: list[_Look | None] = []
     for path in paths:
         try:
             found = os.lstat(path)
         except OSError:
             looks.append(None)
         else:
-            looks.append((found.st_mtime_ns, found.st_size, found.st_ino))
+            # the change time as well: whoever edits a file can put its modification time back
+            looks.append((found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino))
     return tuple(looks)

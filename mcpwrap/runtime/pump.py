@@ -87,7 +87,8 @@ class Pump:
         self._looked_at = 0.0
         self._ending = False
         self._answered = False
-        self._audit_down = False
+        self._lost = ""
+        """why the last record couldn't be written"""
         self._crowded: set[str] = set()
         self._server_in: Input | None = None
         self._server_out: Output | None = None
@@ -164,42 +165,54 @@ class Pump:
     # what goes out
 
     def _carry_out(self, found: list[c.Command]) -> None:
+        """Write the records, then send; where no record permits anything (the end of a call), send, then write."""
         entries: list[Entry] = []
         to_server: list[bytes] = []
         to_client: list[bytes] = []
-        kinds = [type(command) for command in found]
-        if c.Record in kinds:
-            entries = [command.entry for command in found if type(command) is c.Record]
-            try:
-                self._recorder.write(entries)
-                self._audit_down = False
-            except StateError as error:
-                found = self._without_records(found, entries, str(error))
+        permits = False
         for command in found:
             kind = type(command)
-            if kind is c.ToServer:
+            if kind is c.Record:
+                entries.append(command.entry)  # type: ignore[union-attr]
+            elif kind is c.ToServer:
                 to_server.append(command.line)  # type: ignore[union-attr]
+                permits = permits or bool(command.refs)  # type: ignore[union-attr]
             elif kind is c.ToClient:
                 to_client.append(command.line)  # type: ignore[union-attr]
+                permits = permits or bool(command.refs)  # type: ignore[union-attr]
             elif kind is c.Announce:
                 say(command.text)  # type: ignore[union-attr]
-            elif kind is c.StopServer:
+            else:
                 self._stop_server()
+        if permits and not self._record(entries):
+            self._without_records(found, entries)
+            return
         if to_server and self._server_out is not None:
             self._server_out.send(to_server)
         if to_client:
             self._client_out.send(to_client)
+        if entries and not permits:
+            self._record(entries)
 
-    def _without_records(self, found: list[c.Command], entries: list[Entry], why: str) -> list[c.Command]:
+    def _record(self, entries: list[Entry]) -> bool:
+        try:
+            self._recorder.write(entries)
+        except StateError as error:
+            if not self._lost:
+                say(f"calls are refused: {error}")
+            self._lost = str(error)
+            return False
+        self._lost = ""
+        return True
+
+    def _without_records(self, found: list[c.Command], entries: list[Entry]) -> None:
         """Hold back what the lost records would have permitted, and refuse it (POLICY.md §6)."""
         lost = {entry.ref for entry in entries if entry.ref}
-        kept = [
-            command for command in found if not (isinstance(command, c.ToServer | c.ToClient) and not lost.isdisjoint(command.refs))
+        kept: list[c.Command] = [
+            command for command in found if isinstance(command, c.ToServer | c.ToClient) and lost.isdisjoint(command.refs)
         ]
-        if not self._audit_down:
-            self._audit_down = True
-            say(f"calls are refused: {why}")
-        return kept + self._session.handle(RecordFailed(tuple(lost), why, monotonic()))
+        refused = self._session.handle(RecordFailed(tuple(lost), self._lost, monotonic()))
+        self._carry_out(kept + [command for command in refused if not isinstance(command, c.Record)])
 
     def _level(self, side: str) -> Callable[[bool], None]:
         """Backpressure: what fills a buffer isn't read further.

@@ -13,6 +13,8 @@ import re
 import select
 from typing import TYPE_CHECKING, Final
 
+from mcpwrap.core.visible import INVISIBLE
+
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
@@ -25,18 +27,25 @@ _PIECE: Final = 640
 _DRAINED: Final = 1024 * 1024
 """Bytes taken in at most when the server is gone; a descendant that lives on could write for ever."""
 
-_HIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
+_HIDDEN: Final = re.compile(r"(?![\t\n])" + INVISIBLE.pattern)
+
+_SAID: Final = 1020
+"""Characters of ours at once: at most four bytes each, which a pipe takes whole where it takes anything (PIPE_BUF)."""
 
 _RETRY_S: Final = 0.05
 
 
 def say(text: str) -> None:
-    """One line of ours on stderr, or nothing where nobody reads it."""
+    """Words of ours on stderr, or nothing where nobody reads it; names of others in them may hold anything."""
     try:
         if _writable():
-            os.write(2, f"mcpwrap: {text}\n".encode("utf-8", "backslashreplace")[:4096])
+            os.write(2, f"mcpwrap: {_visible(text)[:_SAID]}\n".encode("utf-8", "backslashreplace"))
     except OSError:
         pass  # the client closed it; there is nobody to tell
+
+
+def _visible(text: str) -> str:
+    return _HIDDEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
 
 
 def _writable() -> bool:
@@ -102,8 +111,7 @@ class ServerStderr:
         if not data:
             self.close()
             return False
-        text = self._decode(data).replace("\r\n", "\n")
-        text = _HIDDEN.sub(lambda found: f"\\u{{{ord(found[0]):x}}}", text)
+        text = _visible(self._decode(data).replace("\r\n", "\n"))
         self._tail = (self._tail + text)[-TAIL:]
         try:
             if _writable():

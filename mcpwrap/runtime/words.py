@@ -1,4 +1,7 @@
-"""What a held session says (MESSAGES.md 1 and 10): the fact, then what the person can do, addressed to the model that reads it."""
+"""What a held session says (MESSAGES.md 1 and 10): the fact, then what the person can do, addressed to the model that reads it.
+
+Names of files and the words of a server stand in it: on one line, in visible characters, so that they can't pass for ours.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ _CLOSING: Final = "Don't run it yourself and don't work around it."
 
 def held(server: str, fact: str, remedy: str = "") -> str:
     """The text of a held session."""
-    lines = [f'mcpwrap is holding "{server}" back: {fact}.']
+    lines = [f'mcpwrap is holding "{spell_out(server)}" back: {spell_out(fact)}.']
     if remedy:
-        lines += [f"Ask the user to {remedy}.", _CLOSING]
+        lines += [f"Ask the user to {spell_out(remedy)}.", _CLOSING]
     else:
         lines.append("Tell the user; don't work around it.")
     return "\n".join(lines)
@@ -46,7 +49,7 @@ def exited(
 ) -> str:
     """The text of a session whose server is gone; where it missed a variable that the policy held back, exactly that."""
     last = last_line(tail)
-    fact = f"the server {how}{' at start' if early else ''}" + (f": {last}" if last else "")
+    fact = f"the server {how}{' at start' if early else ''}" + (f' and said last: "{last}"' if last else "")
     if not early:
         return held(server, fact, "reconnect this server in the client")
     missed = sorted(name for name in withheld if mentions(tail, name))
@@ -74,13 +77,22 @@ def mentions(text: str, name: str) -> bool:
 
 
 def last_line(tail: str) -> str:
-    """The last line that says something, in visible characters."""
+    """The last line that says something, to stand between quotation marks; what looks like a token is taken out."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    return spell_out(lines[-1], limit=TAIL_SHOWN).rstrip(".") if lines else ""
+    if not lines:
+        return ""
+    line = _without_tokens(lines[-1]).replace('"', "'")
+    return line if len(line) <= TAIL_SHOWN else line[: TAIL_SHOWN - 1] + "…"
 
 
 def quoted(argv: Sequence[str]) -> str:
-    """A command as it can be pasted, control characters spelled out."""
+    """A command as it can be pasted, but for what looks like a token: a model reads it."""
     import shlex  # noqa: PLC0415 - only for a message
 
-    return spell_out(shlex.join(argv))
+    return shlex.join(_without_tokens(element) for element in argv)
+
+
+def _without_tokens(text: str) -> str:
+    from mcpwrap.core.redact import redact  # noqa: PLC0415 - only for a message
+
+    return str(redact(text, whole=True))

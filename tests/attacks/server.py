@@ -98,10 +98,14 @@ def act(action, question, first) -> None:
         case "family":
             family()
         case "flooding_child":
+            told_by, tell = os.pipe()
             if os.fork() == 0:
                 told("flooding")
+                write(value.encode())
+                os.write(tell, b".")
                 while True:
                     write(value.encode())
+            os.read(told_by, 1)
         case _:
             raise ValueError(kind)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 import re
 import shutil
 import signal
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from mcpwrap.demo.place import POLICY, interpreter, temporary
-from tests.cli.person import HAS_TERMINALS, Person
+from tests.cli.person import Person
 from tests.project import console_script, search_path
 
 DEADLINE_S = 120.0
@@ -222,25 +222,28 @@ def test_what_comes_out_otherwise_is_an_error_that_names_the_step() -> None:
     with temporary(width=76, keep=False) as place:
         text = place.policy.read_text(encoding="utf-8")
         place.policy.write_text(text.replace('["list_notes", "read_*"]', '["*"]'), encoding="utf-8")
-        with pytest.raises(Mismatch, match="step `lists` came out otherwise: .* send_note`"):
+        with pytest.raises(Mismatch, match=r"step `lists` came out otherwise: .* send_note`"):
             play(place, steps.append)
     assert [step.name for step in steps] == ["policy", "held", "trust"]
     assert not place.base.exists()
 
 
-def test_a_shim_that_does_not_speak_is_an_error_with_its_last_words() -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="a script is no program there")
+def test_a_shim_that_ends_at_once_is_an_error_with_its_last_words() -> None:
     from mcpwrap.demo.story import play
     from mcpwrap.errors import McpwrapError
 
     with temporary(width=76, keep=False) as place:
-        place.policy.unlink()
-        place.policy.mkdir()
-        with pytest.raises(McpwrapError):
-            play(place, lambda step: None)
+        broken = place.base / "mcpwrap"
+        broken.write_text("#!/bin/sh\necho 'error: it is broken' >&2\necho 'hint: mend it' >&2\n", encoding="utf-8")
+        broken.chmod(0o700)
+        with pytest.raises(McpwrapError, match="the session broke off") as told:
+            play(dataclasses.replace(place, command=broken), lambda step: None)
+    assert told.value.hint == "the shim said: error: it is broken"
     assert not place.base.exists()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="another way to interrupt")
+@pytest.mark.skipif(sys.platform == "win32", reason="a console is interrupted in another way")
 def test_an_interrupted_demo_leaves_nothing_behind(visit: Visit) -> None:
     with subprocess.Popen(
         [console_script(), "demo"], env=visit.env, cwd=visit.temporary, stdout=subprocess.PIPE, text=True
@@ -254,16 +257,13 @@ def test_an_interrupted_demo_leaves_nothing_behind(visit: Visit) -> None:
     no_process_of(visit)
 
 
-@pytest.mark.skipif(not HAS_TERMINALS, reason="no pseudo-terminals")
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals here")
 def test_colours_are_for_terminals_and_no_color_turns_them_off(visit: Visit) -> None:
     for more, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
         with Person([console_script(), "demo"], env={**visit.env, "TERM": "xterm", **more}, cwd=visit.temporary) as person:
-            person.reads("One file says what may run")
-            if coloured:
-                assert "\x1b[1m" in person.seen
-            else:
-                assert person.ends() == 0
-                assert "\x1b" not in person.seen
+            assert person.ends() == 0
+        assert ("\x1b[1m" in person.seen) is coloured
+        assert ("\x1b" in person.seen) is coloured
 
 
 def requests(*messages: dict[str, Any]) -> list[dict[str, Any]]:

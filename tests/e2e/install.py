@@ -38,8 +38,19 @@ def install() -> str | None:
     root = Path(spec.origin).parent
     binaries = root if os.name == "nt" else root / "bin"
     npm = root / ("node_modules" if os.name == "nt" else "lib/node_modules") / "npm" / "bin" / "npm-cli.js"
-    command = [str(binaries / "node"), str(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    env = {**os.environ, "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"}
+    command = [
+        str(binaries / "node"),
+        str(npm),
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--no-update-notifier",
+        "--loglevel=error",
+    ]
+    # the machine's certificates, as pip and git use them
+    options = f"{os.environ.get('NODE_OPTIONS', '')} --use-system-ca".strip()
+    env = {**os.environ, "NODE_OPTIONS": options, "PATH": f"{binaries}{os.pathsep}{os.environ.get('PATH', '')}"}
     fact = ""
     for _ in range(TRIES):
         try:

@@ -85,6 +85,7 @@ def test_pip_installs_it_into_an_empty_environment(wheel: Path, tmp_path: Path) 
     help_ = run(bin_ / "mcpwrap", "--help")
     for command in ("run", "trust", "check", "explain", "log", "status", "demo"):
         assert re.search(rf"^  {command}\b", help_, re.MULTILINE), command
+    assert "Everything came out" in run(bin_ / "mcpwrap", "demo", env={"HOME": str(tmp_path)}), "the demo needs more than the wheel"
 
 
 def test_uvx_runs_it_from_the_wheel(wheel: Path, uv: str) -> None:

@@ -15,7 +15,9 @@ def policy(text: str) -> ProjectPolicy:
 
 
 def changes(old: str, new: str) -> list[tuple[str, str, int]]:
-    return [change for change in announce_changes(policy(f"[servers.f]\n{old}"), policy(f"[servers.f]\n{new}")) if change[0] != "same"]
+    return [
+        change for change in announce_changes(policy(f"[servers.f]\n{old}"), policy(f"[servers.f]\n{new}")) if change[0] != "same"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,11 @@ def changes(old: str, new: str) -> list[tuple[str, str, int]]:
         ("allow = ['^r.*$']", "allow = ['^r.*$']\nask = ['^r_.*$']", [("loosens", "f › ^r_.*$  – → ask", 3)]),
         ("allow = ['*']", "allow = ['*', '!r_*']", [("tightens", "f › allow !r_*  in the list → taken out", 2)]),
         ("allow = ['*', '!r_*']", "allow = ['*']", [("loosens", "f › allow !r_*  taken out → in the list", 1)]),
-        ("allow = ['*']\ndeny = ['*']", "allow = ['*']\ndeny = ['*', '!r_*']", [("loosens", "f › deny !r_*  in the list → taken out", 3)]),
+        (
+            "allow = ['*']\ndeny = ['*']",
+            "allow = ['*']\ndeny = ['*', '!r_*']",
+            [("loosens", "f › deny !r_*  in the list → taken out", 3)],
+        ),
         # other kinds
         ("", "[servers.f.resources]\nallow = ['d://*']", [("loosens", "f resources › d://*  – → allow", 3)]),
         ("", "[servers.f.server_requests]\nallow = ['roots']", [("loosens", "f server_requests › roots  deny → allow", 3)]),
@@ -80,7 +86,9 @@ def test_on_the_first_sight_everything_that_admits_loosens() -> None:
 
 
 def test_another_name_of_the_project_is_told() -> None:
-    assert announce_changes(policy("[project]\nname = 'a'"), policy("[project]\nname = 'b'")) == [("loosens", "project › name  a → b", 0)]
+    assert announce_changes(policy("[project]\nname = 'a'"), policy("[project]\nname = 'b'")) == [
+        ("loosens", "project › name  a → b", 0)
+    ]
 
 
 def test_commands_that_stay_are_counted() -> None:
@@ -94,7 +102,9 @@ def test_commands_that_stay_are_counted() -> None:
 
 PATTERNS = st.sampled_from(["*", "a", "ab", "a*", "*b", "*a*", "^a.*$", "b", "c*"])
 ITEMS = st.lists(st.tuples(PATTERNS, st.booleans()), max_size=3).map(lambda v: [("!" if out else "") + p for p, out in v])
-LISTS = st.dictionaries(st.sampled_from(["allow", "log", "ask", "deny"]), ITEMS.filter(lambda v: not v or any(x[0] != "!" for x in v)))
+LISTS = st.dictionaries(
+    st.sampled_from(["allow", "log", "ask", "deny"]), ITEMS.filter(lambda v: not v or any(x[0] != "!" for x in v))
+)
 NAMES = ("a", "b", "ab", "ba", "aab", "c", "abc", "ca")
 
 
@@ -103,7 +113,9 @@ def server(lists: dict[str, list[str]]) -> ProjectPolicy:
 
 
 @given(LISTS, LISTS)
-def test_where_any_name_gets_a_milder_outcome_something_is_said_to_loosen(old: dict[str, list[str]], new: dict[str, list[str]]) -> None:
+def test_where_any_name_gets_a_milder_outcome_something_is_said_to_loosen(
+    old: dict[str, list[str]], new: dict[str, list[str]]
+) -> None:
     before, after = server(old), server(new)
     loosened = [
         name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,16 @@ def test_empty_relative_and_in_project_elements_of_path_are_skipped(shop: Shop, 
 def test_a_folder_with_a_like_name_is_not_in_the_project(shop: Shop) -> None:
     beside = script(shop.top / "shop-tools" / "runner")
     assert resolve_executable("runner", {"PATH": f"{shop.top}/shop-tools"}, str(shop.root)) == beside
+
+
+def test_on_windows_the_suffixes_of_programs_are_tried(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = script(shop.top / "bin" / "tool.CMD")
+    env = {**shop.env, "PATHEXT": ".EXE;.CMD"}
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "win32")
+        assert resolve_executable("tool", env, str(shop.root)) == tool
+        assert resolve_executable("tool.CMD", env, str(shop.root)) == tool
+        assert resolve_executable("runner", env, str(shop.root)) is None
 
 
 def test_what_cannot_be_run_is_passed_over(shop: Shop) -> None:
@@ -152,7 +163,9 @@ def test_a_pipe_of_the_project_is_no_file_and_does_not_hang(shop: Shop) -> None:
     assert digests(["x", f"{shop.root}/pipe"], "/x", None, str(shop.root)) == {}
 
 
-def test_a_file_that_cannot_be_read_has_the_empty_digest_and_is_never_as_accepted(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_has_the_empty_digest_and_is_never_as_accepted(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script(shop.root / "server.py")
     text = '[servers.f]\ncommand = ["runner", "${project}/server.py"]'
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mcpwrap.errors import ConfigError, StateError
-from mcpwrap.policy.folders import FILE_LIMIT, Folders, ensure_private, folders, read_config, read_site, refuse_inside_project
+from mcpwrap.policy.folders import FILE_LIMIT, Folders, check_private, ensure_private, folders, read_config, read_site, refuse_inside_project
 
 REAL_HOME = pwd.getpwuid(os.getuid()).pw_dir
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the XDG folders")
@@ -26,7 +27,12 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a fol
         ({"HOME": "/h"}, "/h/.config/mcpwrap", "/h/.local/state/mcpwrap", ("HOME",)),
         ({"HOME": "/h", "XDG_CONFIG_HOME": "/c/"}, "/c/mcpwrap", "/h/.local/state/mcpwrap", ("HOME", "XDG_CONFIG_HOME")),
         ({"HOME": REAL_HOME, "XDG_STATE_HOME": "/s"}, f"{REAL_HOME}/.config/mcpwrap", "/s/mcpwrap", ("XDG_STATE_HOME",)),
-        ({"HOME": REAL_HOME, "XDG_STATE_HOME": "relative"}, f"{REAL_HOME}/.config/mcpwrap", f"{REAL_HOME}/.local/state/mcpwrap", ()),
+        (
+            {"HOME": REAL_HOME, "XDG_STATE_HOME": "relative"},
+            f"{REAL_HOME}/.config/mcpwrap",
+            f"{REAL_HOME}/.local/state/mcpwrap",
+            (),
+        ),
         ({"HOME": "/h", "XDG_CONFIG_HOME": "/h/.config"}, "/h/.config/mcpwrap", "/h/.local/state/mcpwrap", ("HOME",)),
     ],
 )
@@ -57,6 +63,71 @@ def test_without_a_home_there_are_no_folders() -> None:
 def test_no_variable_moves_the_administrators_file() -> None:
     env = dict.fromkeys(["XDG_CONFIG_DIRS", "XDG_CONFIG_HOME", "XDG_DATA_DIRS", "ProgramData", "HOME"], "/elsewhere")
     assert folders(env).site_file == "/etc/mcpwrap/config.toml"
+
+
+@linux
+def test_a_user_without_an_entry_has_the_home_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> pwd.struct_passwd:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert folders({"HOME": "/h"}).nondefault == ("HOME",)
+    with pytest.raises(StateError, match="there is no home folder"):
+        folders({})
+
+
+@linux
+def test_elsewhere_platformdirs_is_asked_and_the_administrators_file_has_a_fixed_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    import platformdirs
+
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/c")
+    dirs = platformdirs.PlatformDirs("mcpwrap", appauthor=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "darwin")
+        mac = folders(os.environ)
+    assert (mac.config, mac.state) == (dirs.user_config_dir, dirs.user_state_dir)
+    assert mac.site_file == "/Library/Application Support/mcpwrap/config.toml"
+    assert mac.nondefault == ("XDG_CONFIG_HOME",)
+
+
+@linux
+@pytest.mark.parametrize(("answer", "folder"), [(0, "D:\\Data"), (1, "C:\\ProgramData")])
+def test_on_windows_the_system_is_asked_for_the_administrators_folder_and_not_a_variable(
+    monkeypatch: pytest.MonkeyPatch, answer: int, folder: str
+) -> None:
+    class Shell32:
+        def SHGetFolderPathW(self, owner: None, what: int, token: None, flags: int, buffer: ctypes.Array[ctypes.c_wchar]) -> int:  # noqa: N802
+            assert what == 0x23
+            buffer.value = "D:\\Data"
+            return answer
+
+    class Windll:
+        shell32 = Shell32()
+
+    monkeypatch.setenv("ProgramData", "/elsewhere")
+    monkeypatch.setattr(ctypes, "windll", Windll(), raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "win32")
+        assert folders(os.environ).site_file == f"{folder}/mcpwrap/config.toml"
+
+
+def test_where_nobody_has_owners_the_rest_is_still_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mcpwrap.policy.folders._POSIX", False)
+    tmp_path.chmod(0o777)
+    check_private(str(tmp_path))
+    (tmp_path / "x.toml").symlink_to("/etc/hosts")
+    with pytest.raises(ConfigError, match="is a link"):
+        read_config(str(tmp_path / "x.toml"))
+    with pytest.raises(FileNotFoundError):
+        read_config(str(tmp_path / "y.toml"))
+
+
+def test_a_folder_that_is_not_there_or_none_is_not_private(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="can't be looked at: no such file or directory"):
+        check_private(str(tmp_path / "nothing"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="is no folder"):
+        check_private(str(tmp_path / "file"))
 
 
 def test_a_folder_is_made_private_with_its_parents(tmp_path: Path) -> None:
@@ -102,7 +173,11 @@ def test_what_is_no_folder_or_cannot_be_made_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("config", "state", "kind"),
-    [("/src/shop/.config/mcpwrap", "/h/s", "configuration"), ("/h/c", "/src/shop", "state"), ("/src/shop/../shop/c", "/h/s", "configuration")],
+    [
+        ("/src/shop/.config/mcpwrap", "/h/s", "configuration"),
+        ("/h/c", "/src/shop", "state"),
+        ("/src/shop/../shop/c", "/h/s", "configuration"),
+    ],
 )
 def test_our_folders_inside_a_project_are_refused(config: str, state: str, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"the {kind} folder .* lies inside the project `/src/shop` .moved by XDG_CONFIG_HOME"):

@@ -117,11 +117,11 @@ MISTAKES = {
     # text: (place, message, hint)
     '[servers.files]\nallow = ["x"]\nalow = ["read_*"]': ("3:1", "unknown key `alow` in [servers.files]", "did you mean `allow`?"),
     "[server.files]": ("1:1", "unknown key `server` in the file", "did you mean `servers`?"),
-    'verion = 1': ("1:1", "unknown key `verion` in the file", "did you mean `version`?"),
+    "verion = 1": ("1:1", "unknown key `verion` in the file", "did you mean `version`?"),
     "zzz = 1": ("1:1", "unknown key `zzz` in the file", "known here: `version`, `project`, `servers`"),
     "[servers.f.env.inner]\nx = 1": ("1:1", "`inner` must be a string, not a table", ""),
     '[servers."a.b".prompts]\nalow = []': ("2:1", 'unknown key `alow` in [servers."a.b".prompts]', "did you mean `allow`?"),
-    'servers.f.prompts = { allow = [], alow = [] }': ("1:35", "unknown key `alow` in [servers.f.prompts]", "did you mean `allow`?"),
+    "servers.f.prompts = { allow = [], alow = [] }": ("1:35", "unknown key `alow` in [servers.f.prompts]", "did you mean `allow`?"),
     # a key that TOML put into the table above it
     '[servers.f]\n[servers.f.prompts]\nallow = []\ncommand = ["x"]': (
         "4:1",
@@ -188,10 +188,18 @@ MISTAKES = {
     # methods and server requests
     '[servers.f.extra_methods]\nallow = ["tools/call"]': ("2:10", "`tools/call` is a method of the specification", ""),
     '[servers.f.extra_methods]\ndeny = ["ping"]': ("2:9", "`ping` is a method of the specification", ""),
-    '[servers.f.extra_methods]\nallow = ["*"]': ("2:10", "`*` would match `completion/complete`, a method of the spec", "begin with"),
+    '[servers.f.extra_methods]\nallow = ["*"]': (
+        "2:10",
+        "`*` would match `completion/complete`, a method of the spec",
+        "begin with",
+    ),
     '[servers.f.extra_methods]\nlog = ["res*/read"]': ("2:8", "`res*/read` would match `resources/read`", "begin with"),
     '[servers.f.extra_methods]\nallow = ["^x.*$"]': ("2:10", "`^x.*$` is a regular expression; methods are literals or globs", ""),
-    '[servers.f.server_requests]\nallow = ["samplng"]': ("2:10", "`samplng` is nothing that a server may ask", "did you mean `sampling`?"),
+    '[servers.f.server_requests]\nallow = ["samplng"]': (
+        "2:10",
+        "`samplng` is nothing that a server may ask",
+        "did you mean `sampling`?",
+    ),
     '[servers.f.server_requests]\ndeny = ["files"]': ("2:9", "`files` is nothing", "known: `elicitation`, `roots`, `sampling`"),
 }
 
@@ -312,7 +320,9 @@ FRAGMENTS = st.sampled_from(
         "\x00",
     ]
 )
-TEXTS = st.one_of(st.binary(max_size=200), st.text(max_size=100).map(str.encode), st.lists(FRAGMENTS, max_size=8).map("\n".join).map(str.encode))
+TEXTS = st.one_of(
+    st.binary(max_size=200), st.text(max_size=100).map(str.encode), st.lists(FRAGMENTS, max_size=8).map("\n".join).map(str.encode)
+)
 
 
 @given(TEXTS)

@@ -20,7 +20,9 @@ def one(effect: str, name: str = "tool") -> str:
     return f'{effect} = ["{name}"]\n' if effect else ""
 
 
-def rules(project: str, tightening: Sequence[TighteningPolicy] = (), command: Sequence[str] = ("npx", "x"), root: str = "/s") -> ServerRules:
+def rules(
+    project: str, tightening: Sequence[TighteningPolicy] = (), command: Sequence[str] = ("npx", "x"), root: str = "/s"
+) -> ServerRules:
     policy = load_project(f"[servers.f]\n{project}".encode(), file="mcpwrap.toml", root=root, home="/h")
     return rules_for(policy, "f", tightening, command)
 
@@ -37,7 +39,9 @@ def user(text: str) -> TighteningPolicy:
 @pytest.mark.parametrize("by_user", ["", "log", "ask", "deny"])
 @pytest.mark.parametrize("own", EFFECTS)
 def test_the_strictest_of_all_files_wins_and_only_the_defining_file_admits(own: str, by_user: str, by_site: str) -> None:
-    decision = rules(one(own), [user(f'[servers."*"]\n{one(by_user)}'), site(f'[servers."*"]\n{one(by_site)}')]).tools.decide("tool")
+    decision = rules(one(own), [user(f'[servers."*"]\n{one(by_user)}'), site(f'[servers."*"]\n{one(by_site)}')]).tools.decide(
+        "tool"
+    )
     strictest = max(own, by_user, by_site, key=ORDER.__getitem__)
     if not own and strictest != "deny":
         assert decision.outcome is Outcome.DENY
@@ -146,7 +150,9 @@ def test_a_users_own_server_is_tightened_as_any_other() -> None:
 
 PATTERNS = st.sampled_from(["*", "a", "ab", "a*", "*b", "*a*", "^a.*$", "^[ab]+$", "b", "a**b", "c"])
 ITEMS = st.lists(st.tuples(PATTERNS, st.booleans()), max_size=3).map(lambda v: [("!" if out else "") + p for p, out in v])
-LISTS = st.dictionaries(st.sampled_from(["allow", "log", "ask", "deny"]), ITEMS.filter(lambda v: not v or any(x[0] != "!" for x in v)))
+LISTS = st.dictionaries(
+    st.sampled_from(["allow", "log", "ask", "deny"]), ITEMS.filter(lambda v: not v or any(x[0] != "!" for x in v))
+)
 NAMES = st.sampled_from(["a", "b", "ab", "ba", "aab", "c", "", "abc"])
 
 
@@ -174,7 +180,9 @@ def test_adding_a_deny_to_the_defining_file_never_lets_more_through(own: dict[st
 
 
 @given(LISTS, st.sampled_from(["log", "ask"]), PATTERNS, NAMES)
-def test_an_ask_or_log_on_what_was_admitted_never_lets_more_through(own: dict[str, list[str]], effect: str, pattern: str, name: str) -> None:
+def test_an_ask_or_log_on_what_was_admitted_never_lets_more_through(
+    own: dict[str, list[str]], effect: str, pattern: str, name: str
+) -> None:
     before = rules(table(own)).tools.decide(name).outcome
     if before is Outcome.DENY:
         return

@@ -91,12 +91,27 @@ def test_every_path_of_the_parsed_value_has_a_place() -> None:
 
 KEYS = st.one_of(
     st.sampled_from(["a", "b-1", "servers", "allow"]),
-    st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="'\"\\"), max_size=8).map(lambda k: f"'{k}'"),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters="'\"\\"), max_size=8).map(
+        lambda k: f"'{k}'"
+    ),
     st.sampled_from(['"a\\u0062"', '"x.y"', '"\\""']),
 )
 DOTTED = st.lists(KEYS, min_size=1, max_size=3).map(".".join)
 SCALARS = st.sampled_from(
-    ["1", "-1.5e3", "true", "1979-05-27", "1979-05-27 07:32:00Z", "07:32:00", "inf", '"a # b"', "'c ] }'", '"""x\n"y""z"""', "'''\n'q'''", '""']
+    [
+        "1",
+        "-1.5e3",
+        "true",
+        "1979-05-27",
+        "1979-05-27 07:32:00Z",
+        "07:32:00",
+        "inf",
+        '"a # b"',
+        "'c ] }'",
+        '"""x\n"y""z"""',
+        "'''\n'q'''",
+        '""',
+    ]
 )
 VALUES: st.SearchStrategy[str] = st.recursive(
     SCALARS,
@@ -154,6 +169,13 @@ def test_what_would_cost_the_parser_too_much_is_refused_before_it(text: str, bou
         (b"a = 1\na = 2\n", "f:2:6", "no valid TOML: ", "a = 2"),
         (b"a = 1\r\n[b\r\n", "f:2:3", "no valid TOML: ", "[b"),
         (b"a = 1 b = 2", "f:1:7", "no valid TOML: ", "a = 1 b = 2"),
+        (b"x = [1 2]", "f:1:8", "no valid TOML: ", "x = [1 2]"),
+        (b"x = {a = 1 b = 2}", "f:1:12", "no valid TOML: ", ""),
+        (b"x = {a}", "f:1:7", "no valid TOML: ", ""),
+        (b"x = # nothing", "f:1:5", "no valid TOML: ", ""),
+        (b"x", "f:1:2", "no valid TOML: ", ""),
+        (b'x = """' + b"a" * 5000, "f:1:5", "a string has no end", ""),
+        (b"x = '''\n" + b"a\n" * 5, "f:1:9", "no valid TOML: ", ""),
         (b"a = tru", "f:1:5", "no valid TOML: ", "a = tru"),
         (b"[a]\nx = 1\n[a]\n", "f:3:3", "no valid TOML: ", "[a]"),
         (b"a = 1\rb = 2", "f:1:6", "no valid TOML: ", ""),

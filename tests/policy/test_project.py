@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ def tree(tmp_path: Path) -> Path:
     return top
 
 
-def find(tree: Path, cwd: str, *, option: str | None = None, env: dict[str, str] | None = None, home: str = "home") -> tuple[str, str] | None:
+def find(
+    tree: Path, cwd: str, *, option: str | None = None, env: dict[str, str] | None = None, home: str = "home"
+) -> tuple[str, str] | None:
     found = find_project(option=option, env=env or {}, cwd=str(tree / cwd), home=str(tree / home))
     if found is None:
         return None
@@ -95,7 +98,12 @@ def test_a_project_is_its_canonical_path(tree: Path) -> None:
 @pytest.mark.parametrize("by", ["--project", "MCPWRAP_PROJECT"])
 @pytest.mark.parametrize(
     ("named", "message"),
-    [("home/nothing", "is no folder"), ("home/shop/mcpwrap.toml", "is no folder"), ("home/plain", "has no `mcpwrap.toml`"), ("home/shop/sub", "has no")],
+    [
+        ("home/nothing", "is no folder"),
+        ("home/shop/mcpwrap.toml", "is no folder"),
+        ("home/plain", "has no `mcpwrap.toml`"),
+        ("home/shop/sub", "has no"),
+    ],
 )
 def test_what_is_named_must_be_a_projects_root(tree: Path, by: str, named: str, message: str) -> None:
     path = str(tree / named)
@@ -170,10 +178,22 @@ def test_a_file_that_is_a_link_is_found_and_then_refused_instead_of_another_proj
 
 def test_a_path_that_is_no_text_is_refused(tree: Path) -> None:
     odd = os.fsencode(tree) + b"/home/\xff"
-    os.mkdir(odd)
+    Path(os.fsdecode(odd)).mkdir()
     (Path(os.fsdecode(odd)) / "mcpwrap.toml").write_text("")
     with pytest.raises(ConfigError, match="is no UTF-8 text"):
         find_project(option=None, env={}, cwd=os.fsdecode(odd), home=str(tree / "home"))
+
+
+def test_going_up_from_a_folder_that_is_gone_finds_nothing(tree: Path) -> None:
+    assert find(tree, "home/shop/nothing") is None
+
+
+def test_where_folders_have_no_owner_it_is_not_checked(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "win32")
+        found = find(tree, "home/shop/sub", option=str(tree / "home/shop"))
+    assert found == ("home/shop", "--project")
 
 
 def test_the_caller_is_in_the_project_that_its_working_directory_lies_in(tree: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.load import json_schema, load_project, load_site, load_user
+from mcpwrap.policy.schema import _schema
 from mcpwrap.policy.shape import FILES, Elsewhere, Later, Named, Table, Which
 
 WHICH: list[Which] = ["project", "user", "site"]
@@ -55,6 +56,10 @@ def test_every_top_level_key_of_a_schema_is_taken_by_the_file(which: Which) -> N
                 load_user(data, file="f", home="/h")
             case "site":
                 load_site(data, file="f", home="/h")
+
+
+def test_what_is_not_obeyed_would_be_a_schema_that_nothing_fits() -> None:
+    assert _schema(Later("later")) == {"not": {}}
 
 
 def test_a_key_that_no_schema_has_is_refused() -> None:

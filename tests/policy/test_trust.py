@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -53,7 +54,9 @@ def test_a_digest_is_that_of_the_tag_and_both_files_with_their_lengths() -> None
 
 
 def test_moving_bytes_from_one_file_to_the_other_changes_the_digest() -> None:
-    assert len({digest(b"ab", b"c"), digest(b"a", b"bc"), digest(b"abc", b""), digest(b"abc", None), digest(b"abcabsent", b"")}) == 5
+    assert (
+        len({digest(b"ab", b"c"), digest(b"a", b"bc"), digest(b"abc", b""), digest(b"abc", None), digest(b"abcabsent", b"")}) == 5
+    )
 
 
 def test_nothing_is_made_before_something_is_trusted(store: TrustStore, state: Path) -> None:
@@ -149,7 +152,9 @@ ENCODED = msgspec.to_builtins(record())
         (b" " * (9 << 20), "it is too long"),
     ],
 )
-def test_a_record_that_does_not_agree_with_itself_counts_as_none_is_left_alone_and_said(store: TrustStore, data: bytes, why: str) -> None:
+def test_a_record_that_does_not_agree_with_itself_counts_as_none_is_left_alone_and_said(
+    store: TrustStore, data: bytes, why: str
+) -> None:
     assert broken(store, data).startswith(why)
 
 
@@ -218,7 +223,9 @@ def test_a_foreign_file_among_the_records_is_passed_over(store: TrustStore, stat
     assert [r.project for r in store.records()] == [ROOT]
 
 
-def test_a_record_that_cannot_be_written_leaves_the_one_before(store: TrustStore, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_cannot_be_written_leaves_the_one_before(
+    store: TrustStore, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = store.put(record())
 
     def full(fd: int) -> None:
@@ -237,12 +244,10 @@ def test_a_record_has_a_longest_length(store: TrustStore) -> None:
     assert store.get(ROOT) is None
 
 
-def test_content_that_is_no_text_counts_as_none(store: TrustStore) -> None:
-    payload = msgspec.json.encode(ENCODED | {"content": "MARK"}).replace(b"MARK", b"\\ud800")
-    assert broken(store, msgspec.json.encode({"project": ROOT, "sealed": payload})) in (
-        "its content is no text",
-        "it can't be read, or another version of mcpwrap wrote it",
-    )
+@pytest.mark.parametrize("text", [b"\\ud800", b"\\udc00", b"\\ud800x", b"\\ud800\\u0041", b"\xed\xa0\x80"])
+def test_content_that_is_no_text_counts_as_none(store: TrustStore, text: bytes) -> None:
+    payload = msgspec.json.encode(ENCODED | {"content": "MARK"}).replace(b"MARK", text)
+    assert broken(store, msgspec.json.encode({"project": ROOT, "sealed": payload})).startswith("it")
 
 
 def test_two_answers_at_once_leave_one_whole_record_and_count_both(store: TrustStore, state: Path) -> None:
@@ -269,6 +274,24 @@ def test_two_answers_at_once_leave_one_whole_record_and_count_both(store: TrustS
     assert found is not None
     assert found.generation == 40
     assert len(list((state / "trust").iterdir())) == 1
+
+
+def test_without_locks_or_syncing_of_folders_records_are_stored_all_the_same(store: TrustStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "win32")
+        assert store.put(record()).generation == 1
+        assert store.put(record()).generation == 2
+        assert store.remove(ROOT)
+
+
+def test_a_record_that_cannot_be_read_counts_as_none(store: TrustStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put(record())
+
+    def refuse(fd: int, length: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "read", refuse)
+    assert store.look(ROOT)[1].endswith("input/output error")
 
 
 class Marked:

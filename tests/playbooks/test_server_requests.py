@@ -1,0 +1,214 @@
+"""What a server asks of the client: sampling, elicitation, roots; and what the client answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.playbooks.playbook import Playbook, handshaken
+from tests.playbooks.policy import CLOSED, OPEN, policy
+
+RULES = policy(server_requests={"allow": ["roots"], "log": ["elicitation"], "ask": ["sampling"]})
+
+
+def test_a_permitted_question_is_recorded_passed_on_and_its_answer_passed_back() -> None:
+    handshaken(RULES).play("""
+        << 0 roots/list {"_meta": {"progressToken": 1}}
+        <- 0 roots/list {"_meta": {"progressToken": 1}}
+        !! call roots/list direction=server outcome=allow ref=r1 request_id=0
+        >> 0 = {"roots": [{"uri": "file:///a"}]}
+        -> 0 = {"roots": [{"uri": "file:///a"}]}
+        !! response roots/list direction=client status=ok ref=r1 duration_ms=-500.0
+        << 1 elicitation/create {"message": "name?"}
+        <- 1 elicitation/create {"message": "name?"}
+        !! call elicitation/create outcome=log
+        >> 1 ! -32000 no
+        -> 1 ! -32000 no
+        !! response elicitation/create status=error
+    """)
+
+
+@pytest.mark.parametrize("method", ["sampling/createMessage", "tools/call", "tasks/list", "notifications/cancelled", "vendor/x"])
+def test_what_is_not_permitted_is_answered_to_the_server(method: str) -> None:
+    handshaken(RULES).play(f"""
+        << 1 {method} {{}}
+        -> 1 ! -32601 {method} is not permitted (ref r1)
+        !! call {method} direction=server status=refused ref=r1
+    """)
+
+
+def test_elicitation_does_not_exist_before_2025_06_18() -> None:
+    handshaken(OPEN, "2025-03-26").play("""
+        << 1 elicitation/create {}
+        -> 1 ! -32601 elicitation/create is not permitted
+        !! call elicitation/create outcome=deny why~no such request here
+    """)
+
+
+def test_a_ping_of_the_servers_passes_without_a_record() -> None:
+    book = handshaken(CLOSED)
+    before = len(book.records)
+    book.play("""
+        << 1 ping
+        <- 1 ping
+        >> 1 = {}
+        -> 1 = {}
+    """)
+    assert len(book.records) == before
+
+
+def test_a_server_of_a_stateless_session_may_ask_nothing() -> None:
+    """The client may not answer, so nobody does."""
+    Playbook(OPEN).play("""
+        >> 1 tools/list {@}
+        -> 1 tools/list {@}
+        << 1 roots/list
+        !! call roots/list direction=server outcome=deny why~a stateless session
+        << 1 ping
+        !! call ping outcome=deny
+    """)
+
+
+@pytest.mark.parametrize("answer", ["7", '"5"', '"05"'])
+def test_a_client_that_answers_nothing_that_was_asked_is_not_heard(answer: str) -> None:
+    handshaken(OPEN).play(f"""
+        << 5 roots/list
+        <- 5 roots/list
+        >> {answer} = {{"roots": []}}
+        !! response direction=client outcome=deny status=refused why~nothing that was asked
+        >> {answer} ! -32000 no
+        !! response outcome=deny
+        >> 5 = {{"roots": []}}
+        -> 5 = {{"roots": []}}
+        >> 5 = {{"roots": []}}
+        !! response outcome=deny
+    """)
+
+
+def test_a_servers_id_in_flight_cannot_be_used_again() -> None:
+    handshaken(OPEN).play("""
+        << 5 roots/list
+        <- 5 roots/list
+        << "5" sampling/createMessage
+        !! call sampling/createMessage outcome=deny why~an id that is in flight
+    """)
+
+
+def test_the_two_directions_have_ids_of_their_own() -> None:
+    handshaken(OPEN).play("""
+        >> 1 ping
+        -> 1 ping
+        << 1 roots/list
+        <- 1 roots/list
+        >> 1 = {"roots": []}
+        -> 1 = {"roots": []}
+        << 1 = {}
+        <- 1 = {}
+    """)
+
+
+def test_an_unreadable_question_fails_no_call_of_the_same_id() -> None:
+    handshaken(OPEN).play("""
+        >> 1 tools/call {"name": "a"}
+        -> 1 tools/call {"name": "a"}
+        << {"id": 1, "method": "roots/list", "params": []}
+        !! notification direction=server outcome=deny why~`params` must be an object
+        << |{"jsonrpc":"2.0","id":1,"method":"roots/list","params":{"a":1,"a":2}}
+        !! notification direction=server outcome=deny why~twice
+        << 1 = {}
+        <- 1 = {}
+    """)
+
+
+def test_a_clients_unreadable_answer_fails_the_servers_question() -> None:
+    handshaken(OPEN).play("""
+        << 5 roots/list
+        <- 5 roots/list
+        >> {"id": 5, "result": []}
+        -> 5 ! -32603 the client's answer can't be read: `result` must be an object
+        >> {"id": 5, "result": []}
+        !! call outcome=deny why~`result` must be an object
+        >> {"id": "x", "result": []}
+        >> |{"jsonrpc":"2.0","id":null,"result":{},"result":{}}
+        << 5 roots/list
+        <- 5 roots/list
+        >> {"id": "05", "result": []}
+        >> |{"jsonrpc":"2.0","id":5,"error":{"code":1,"code":2,"message":""}}
+        -> 5 ! -32603 twice
+        !! call outcome=deny why~twice
+        !! response roots/list status=error direction=client
+    """)
+
+
+def test_url_elicitation_by_error_passes_with_permission() -> None:
+    error = '{"code": -32042, "message": "open it", "data": {"elicitations": [{"mode": "url", "url": "https://a.example"}]}}'
+    handshaken(OPEN).play(f"""
+        >> 1 tools/call {{"name": "a"}}
+        -> 1 tools/call {{"name": "a"}}
+        << {{"id": 1, "error": {error}}}
+        <- {{"id": 1, "error": {error}}}
+        << notifications/elicitation/complete {{"elicitationId": "e"}}
+        <- notifications/elicitation/complete {{"elicitationId": "e"}}
+    """)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        '{"code": -32042, "message": "open it", "data": {"elicitations": [{"mode": "url", "url": "https://a.example"}]}}',
+        '{"code": -32042, "message": "open it"}',
+        '{"code": -32000, "message": "open it", "data": {"elicitations": []}}',
+    ],
+)
+def test_url_elicitation_by_error_is_taken_out_without_permission(error: str) -> None:
+    """Trap 5."""
+    handshaken(policy({"allow": ["*"]}, resources={"allow": ["*"]})).play(f"""
+        >> 1 tools/call {{"name": "a"}}
+        -> 1 tools/call {{"name": "a"}}
+        << {{"id": 1, "error": {error}}}
+        <- 1 ~ mcpwrap refused a: the server wants to open a URL, which isn't permitted. This is policy
+        !! response tools/call status=refused ref=r1
+        !! response tools/call outcome=deny ref=r2 tool=a
+        >> 2 resources/read {{"uri": "a:b"}}
+        -> 2 resources/read {{"uri": "a:b"}}
+        << {{"id": 2, "error": {error}}}
+        <- 2 ! -31403 the server wants to open a URL, which isn't permitted
+        << notifications/elicitation/complete {{"elicitationId": "e"}}
+        !! notification outcome=deny why~`elicitation` is not permitted
+    """)
+
+
+def test_the_clients_changed_roots_are_told_only_where_roots_are_permitted() -> None:
+    handshaken(OPEN).play("""
+        >> notifications/roots/list_changed
+        -> notifications/roots/list_changed
+    """)
+    handshaken(CLOSED).play("""
+        >> notifications/roots/list_changed
+        !! notification notifications/roots/list_changed outcome=deny why~`roots` is not permitted
+    """)
+
+
+def test_open_questions_end_with_the_session() -> None:
+    for event in ("exited it died", "gone"):
+        book = handshaken(OPEN)
+        book.play("""
+            << 5 roots/list
+            <- 5 roots/list
+            << 6 ping
+            <- 6 ping
+        """)
+        book.session.handle  # noqa: B018
+        out = book.session.handle(book._event(f"== {event}"))
+        ended = [c.entry for c in out if hasattr(c, "entry")]
+        assert [(e.method, e.status, e.ref, e.direction) for e in ended] == [("roots/list", "lost", "r1", "client")]
+
+
+def test_a_question_that_cannot_be_recorded_is_answered_to_the_server() -> None:
+    handshaken(OPEN).play("""
+        << 5 roots/list
+        <- 5 roots/list
+        == unrecorded r1
+        -> 5 ! -32603 nothing was asked, since it can't be recorded
+        << 5 roots/list
+        <- 5 roots/list
+    """)
