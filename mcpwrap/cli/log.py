@@ -162,7 +162,8 @@ def _json_escape(character: str) -> str:
 
 
 def _show_rows(found: Iterable[Line], *, at_once: bool) -> int:
-    table = Table(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+    # a program that reads us may say how wide it draws (COLUMNS); else a pipe gets whole lines
+    table = Table(shutil.get_terminal_size().columns if sys.stdout.isatty() or os.environ.get("COLUMNS") else None)
     shown = 0
     for line in found:
         if not shown:

@@ -142,7 +142,8 @@ def _reason(record: Mapping[str, Any]) -> str:
     reasons = record.get("reasons")
     if isinstance(reasons, list) and reasons and isinstance(reasons[0], dict):
         first = reasons[0]
-        place = ":".join(part for key in ("file", "line") if (part := _text(first.get(key))))
+        # a reason without a file is the protocol's or mcpwrap's own
+        place = f"{_text(first.get('file'))}:{_text(first.get('line'))}" if first.get("file") else ""
         more = f" (+{len(reasons) - 1})" if len(reasons) > 1 else ""
         return f"{place} {_text(first.get('text'))}{more}".strip()
     return _text(record.get("note"))

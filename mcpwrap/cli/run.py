@@ -45,7 +45,8 @@ def main(args: list[str]) -> int:
     if project == name == "":
         sys.stdout.write(USAGE)
         return 0
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    _claim_standard_descriptors()
+    if os.isatty(0) and os.isatty(1):
         sys.stderr.write(ON_A_TERMINAL.format(name=name, project=project or os.getcwd()))  # noqa: PTH109 - costs less
         return 2
     from mcpwrap.runtime.process import Guardian
@@ -79,6 +80,15 @@ def _relay(project: str, name: str, command: tuple[str, ...], guardian: Guardian
     finally:
         run.close()
     return 0
+
+
+def _claim_standard_descriptors() -> None:
+    """Open what the client left closed: else the next descriptor, the guardian's, would be taken for the wire."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _cwd() -> str:

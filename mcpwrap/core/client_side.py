@@ -406,8 +406,10 @@ class ClientSide:
             return
         if row is None:
             decision = state.decide(state.rules.extra_methods, m.method)
-            if decision.outcome >= Outcome.ASK or m.method in SPEC_METHODS:
-                self._drop(m, "no such notification here", out, decision)
+            if m.method in SPEC_METHODS:
+                decision = own_denial("no such notification here")
+            if decision.outcome >= Outcome.ASK:
+                self._refuse_notification(m, decision, out)
                 return
         elif why := self._unwanted(row, m):
             self._drop(m, why, out)
@@ -443,8 +445,11 @@ class ClientSide:
         state.cancel(id_key(pending.id))
         return ""
 
-    def _drop(self, m: Notification, why: str, out: list[Command], decision: Decision | None = None) -> None:
-        self._state.refused(out, event="notification", direction="client", method=m.method, decision=decision or own_denial(why))
+    def _drop(self, m: Notification, why: str, out: list[Command]) -> None:
+        self._refuse_notification(m, own_denial(why), out)
+
+    def _refuse_notification(self, m: Notification, decision: Decision, out: list[Command]) -> None:
+        self._state.refused(out, event="notification", direction="client", method=m.method, decision=decision)
 
     # answers and what can't be read
 

@@ -167,7 +167,7 @@ def parse(line: bytes) -> Message | list[Message | WireError]:
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         encoded = b""
         value = None
-    exact = encoded == line
+    exact = encoded == line != b""
     if not exact:
         value = _decode_strictly(line)
     if len(line) > DEPTH_LIMIT and line.count(b"{") + line.count(b"[") > DEPTH_LIMIT and _too_deep(value):
@@ -326,7 +326,7 @@ def _constant(text: str) -> float:
 
 def _too_deep(value: object) -> bool:
     level = [value]
-    for _ in range(DEPTH_LIMIT + 1):
+    for _ in range(DEPTH_LIMIT):
         below: list[object] = []
         for item in level:
             if type(item) is dict:

@@ -454,7 +454,7 @@ class ServerSide:
         )  # fmt: skip
         if pending is not None and pending.id == error.id:
             state.forget(id_key(pending.id))
-            self._end(pending, "error", at, None, out)
+            self._end(pending, "cancelled" if pending.cancelled else "error", at, None, out)
             if not pending.cancelled:
                 out.append(ToClient(denial.broken(pending.id, f"the server's answer can't be read: {error.reason}")))
 

@@ -6,7 +6,7 @@ Where it isn't sure that a change only tightens, it is said to loosen: what a pe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from mcpwrap.core.rules import HOLE, Outcome, Pattern, Rule, RuleTable, Text
 from mcpwrap.policy.lists import KINDS
@@ -22,6 +22,8 @@ _ORDER: Final[dict[Kind, int]] = {"loosens": 0, "tightens": 1, "same": 2}
 
 _Entry = tuple[Outcome, str, bool]
 """One element of a list: its effect, its text, and whether it is an exclusion."""
+
+_Found = tuple[int, Pattern]
 
 
 def announce_changes(old: ProjectPolicy | None, new: ProjectPolicy) -> list[Change]:
@@ -94,8 +96,7 @@ def _table(server: str, kind: str, old: RuleTable | None, new: RuleTable) -> Ite
     title = server if kind == "tools" else f"{server} {kind}"
     old_rules = old.rules if old else ()
     for text in sorted({e[1] for e in before.keys() ^ after.keys()}):
-        line = next((line for (_, t, _), (line, _) in after.items() if t == text), new.line)
-        pattern = next(p for entries in (after, before) for (_, t, _), (_, p) in entries.items() if t == text)
+        line, pattern = _find(text, before, after, new.line)
         if pattern.literal is not None:
             yield from _literal(f"{title} › {text}", pattern.literal, old, new, line)
             continue
@@ -107,13 +108,21 @@ def _table(server: str, kind: str, old: RuleTable | None, new: RuleTable) -> Ite
             yield from _excluded(title, text, before, after, line)
     # the same exclusions may stand in one list more or less: said apart from the pattern's own lists
     for text in sorted({e[1] for e in before.keys() ^ after.keys() if e[2]}):
-        pattern = next(p for entries in (after, before) for (_, t, _), (_, p) in entries.items() if t == text)
+        line, pattern = _find(text, before, after, new.line)
         if pattern.literal is None and (_effects(before, text) or _effects(after, text)):
-            yield from _excluded(title, text, before, after, new.line)
+            yield from _excluded(title, text, before, after, line)
 
 
-def _entries(table: RuleTable | None) -> Mapping[_Entry, tuple[int, Pattern]]:
-    found: dict[_Entry, tuple[int, Pattern]] = {}
+def _find(text: str, before: Mapping[_Entry, _Found], after: Mapping[_Entry, _Found], line: int) -> tuple[int, Pattern]:
+    """A pattern by its text, and its line in the new file; `line` where it isn't there any more."""
+    for (_, each, _), found in after.items():
+        if each == text:
+            return found
+    return line, next(pattern for (_, each, _), (_, pattern) in before.items() if each == text)
+
+
+def _entries(table: RuleTable | None) -> Mapping[_Entry, _Found]:
+    found: dict[_Entry, _Found] = {}
     for rule in table.rules if table else ():
         for out, patterns in ((False, rule.patterns), (True, rule.excluded)):
             for pattern in patterns:
@@ -121,7 +130,7 @@ def _entries(table: RuleTable | None) -> Mapping[_Entry, tuple[int, Pattern]]:
     return found
 
 
-def _effects(entries: Mapping[_Entry, Any], text: str) -> frozenset[Outcome]:
+def _effects(entries: Mapping[_Entry, _Found], text: str) -> frozenset[Outcome]:
     return frozenset(effect for effect, t, out in entries if t == text and not out)
 
 
@@ -152,7 +161,9 @@ def _may_loosen(
     return Outcome.DENY in gone or (gone != {Outcome.ALLOW} and _touched(new, pattern))
 
 
-def _excluded(title: str, text: str, before: Mapping[_Entry, Any], after: Mapping[_Entry, Any], line: int) -> Iterator[Change]:
+def _excluded(
+    title: str, text: str, before: Mapping[_Entry, _Found], after: Mapping[_Entry, _Found], line: int
+) -> Iterator[Change]:
     for effect in Outcome:
         was, now = (effect, text, True) in before, (effect, text, True) in after
         if was == now:
@@ -160,7 +171,8 @@ def _excluded(title: str, text: str, before: Mapping[_Entry, Any], after: Mappin
         # taken out of `allow`, a name loses it; taken out of any other list, it may be left with less
         loosens = (effect is not Outcome.ALLOW) if now else (effect is not Outcome.DENY)
         words = ("in the list", "taken out") if now else ("taken out", "in the list")
-        yield "loosens" if loosens else "tightens", f"{title} › {effect.label} !{text}  {words[0]} → {words[1]}", line
+        place = after[effect, text, True][0] if now else line
+        yield "loosens" if loosens else "tightens", f"{title} › {effect.label} !{text}  {words[0]} → {words[1]}", place
 
 
 def _holed(pattern: Pattern) -> Text | None:

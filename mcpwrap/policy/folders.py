@@ -92,7 +92,7 @@ def _by_platformdirs(env: Mapping[str, str]) -> Folders:
 
 def _program_data() -> str:
     # not %ProgramData%: a client's file can set a variable, and the administrator's rules would be gone
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # pragma: no branch - for the type checker
         import ctypes  # noqa: PLC0415
 
         buffer = ctypes.create_unicode_buffer(260)

@@ -27,6 +27,8 @@ Path = tuple[str | int, ...]
 Place = tuple[int, int]
 """Line and column, both from 1."""
 
+_ENDLESS: Final = "a string has no end"
+
 _BLANK: Final = re.compile(r"[ \t]*")
 _SPACE: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*+")
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -37,7 +39,7 @@ _IN_MULTILINE: Final = re.compile(r'\\.|"""', re.DOTALL)
 
 
 class Stumble(Exception):
-    """The text is no TOML from `at` (an offset) on, or passes a bound; `bound` says which, "" where it is the former."""
+    """The text is no TOML from `at` (an offset) on, or passes a bound; `bound` says what is wrong, "" where tomllib says it better."""
 
     def __init__(self, at: int, bound: str = "") -> None:
         super().__init__(bound)
@@ -124,7 +126,7 @@ class Places:
         while True:
             found = _BARE.match(self._text, at) or _BASIC.match(self._text, at) or _LITERAL.match(self._text, at)
             if not found:
-                raise Stumble(at)
+                raise Stumble(at, _ENDLESS if self._text[at : at + 1] in ("'", '"') else "")
             if found.end() - start > KEY_LIMIT or len(self._text[start : found.end()].encode()) > KEY_LIMIT:
                 raise Stumble(start, f"a key is longer than {KEY_LIMIT} bytes")
             parts.append(_plain(found[0], at))
@@ -158,13 +160,13 @@ class Places:
         if not self._text.startswith(quote * 3, at):
             found = (_BASIC if quote == '"' else _LITERAL).match(self._text, at)
             if not found:
-                raise Stumble(at)
+                raise Stumble(at, _ENDLESS)
             return found.end()
         end = self._text.find("'''", at + 3) if quote == "'" else -1
         if quote == '"':
             end = next((m.start() for m in _IN_MULTILINE.finditer(self._text, at + 3) if m[0] == '"""'), -1)
         if end < 0:
-            raise Stumble(at)
+            raise Stumble(at, _ENDLESS)
         end += 3
         for _ in range(2):  # the text may end with one or two quotes of its own
             if self._text.startswith(quote, end):
@@ -226,7 +228,7 @@ def _plain(raw: str, at: int) -> str:
             try:
                 return str(tomllib.loads(f"k = {raw}")["k"])
             except ValueError as error:
-                raise Stumble(at) from error
+                raise Stumble(at, "a quoted key is no string of TOML") from error
         case '"':
             return raw[1:-1]
         case _:

@@ -70,7 +70,7 @@ def _stumbled(text: str, file: str, stumble: Stumble) -> ConfigError:
     at = stumble.at
     if not stumble.bound:
         end = text.find("\n", at)
-        # what comes behind has no bound yet; a string that never ends is all that is left of the text
+        # what comes behind has no bound yet
         seen = text if end < 0 else text[: end + 1]
         if len(seen) - at <= _EXCERPT_LIMIT * 4:
             try:
@@ -84,7 +84,7 @@ def _stumbled(text: str, file: str, stumble: Stumble) -> ConfigError:
         file,
         line,
         column,
-        stumble.bound or ("a string has no end" if text[at : at + 1] in ("'", '"') else "this is no TOML"),
+        stumble.bound or "this is no TOML",
         "",
     )
 

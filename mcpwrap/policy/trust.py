@@ -179,8 +179,8 @@ class TrustStore:
         record = _decode(payload, TrustRecord)
         if record.project != envelope.project:
             raise StateError("it is another project's")
-        lock = None if record.lock is None else _encode(record.lock)
-        if digest(_encode(record.content), lock) != record.digest:
+        lock = None if record.lock is None else record.lock.encode()
+        if digest(record.content.encode(), lock) != record.digest:
             raise StateError("its digest isn't that of its content")
         return record
 
@@ -253,13 +253,6 @@ def _decode(data: bytes, kind: type[_T]) -> _T:
     # msgspec's errors are ValueErrors, and so is what bad UTF-8 gives
     except (ValueError, RecursionError) as error:
         raise StateError("it can't be read, or another version of mcpwrap wrote it") from error
-
-
-def _encode(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise StateError("its content is no text") from error
 
 
 def _replace(path: str, data: bytes) -> None:

@@ -29,6 +29,7 @@ class Run:
         self._name = launcher.asked.name
         self.assessment = found
         self._unguarded = False
+        self._launched = found.launch
         self.recorder = Recorder(
             AuditWriter(
                 os.path.join(launcher.state, "audit"),
@@ -77,16 +78,18 @@ class Run:
             say(found.hold)
             return [Withheld(found.hold, at)], None
         if not running and self._unguarded:
+            # nothing can be started any more
             self.assessment = found
-            return [], None  # nothing can be started any more; the session stays held
+            return [Withheld(self._without_guardian(), at)], None
         if not running:
             pipes, found = self._launcher.start(found)
             self.assessment = found
             if found.hold or found.rules is None:
                 return [Withheld(found.hold, at)], None
+            self._launched = found.launch
             say(f"{self._name} goes on")
             return [NoticeChanged(found.notice, at), ServerStarted(found.rules, at)], pipes
-        if found.launch != before.launch:
+        if found.launch != self._launched:
             found = _with_notice(found, "the accepted command changed; it counts when the client starts the server again")
         self.assessment = found
         events: list[Event] = []
@@ -100,12 +103,12 @@ class Run:
 
     def why_exited(self, gone: Exited | SpawnFailed | GuardianLost, tail: str, *, early: bool) -> str:
         """The words for a person when the server is gone."""
-        launch = self.assessment.launch
+        launch = self._launched
         if isinstance(gone, SpawnFailed):
             return held(self._name, f"the server can't be started: {gone.message}", "mend that")
         if isinstance(gone, GuardianLost):
             self._unguarded = True
-            return held(self._name, "the process that guards the server is gone", "reconnect this server in the client")
+            return self._without_guardian()
         how = f"exited ({gone.code})" if gone.signal is None else f"was ended by signal {gone.signal}"
         return exited(
             self._name,
@@ -115,6 +118,9 @@ class Run:
             withheld=launch.withheld if launch else (),
             place=launch.place if launch else "",
         )
+
+    def _without_guardian(self) -> str:
+        return held(self._name, "the process that guards the server is gone", "reconnect this server in the client")
 
 
 class Recorder:

@@ -15,7 +15,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from mcpwrap.core import commands as c
 from mcpwrap.core.entry import Entry
@@ -29,6 +29,7 @@ from mcpwrap.core.events import (
 )
 from mcpwrap.core.framing import FramingError, LineReader
 from mcpwrap.core.session import Session
+from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import StateError
 from mcpwrap.runtime.channels import Input, Output
 from mcpwrap.runtime.lifecycle import Exited, GuardianLost, ServerPipes, SpawnFailed
@@ -48,6 +49,11 @@ WATCH_S: Final = 0.5
 
 LOOK_S: Final = 0.02
 """How old that look may be when a client's message is judged."""
+
+
+def _doomed(signum: int, frame: object) -> None:
+    """The client wants an end: it comes by itself when the loop doesn't bring it in time, and the guardian does the rest."""
+    signal.setitimer(signal.ITIMER_REAL, GIVE_UP_S + FLUSH_S)
 
 
 class Recorder(Protocol):
@@ -94,14 +100,24 @@ class Pump:
         self._server_out: Output | None = None
         self._server_stderr: ServerStderr | None = None
         self._stopping = False
+        self._fault: Exception | None = None
         self._client_out = Output(self._loop, 1, on_level=self._level("client"), on_broken=self._client_gone, own=False)
         self._client_in = Input(self._loop, 0, self._from_client)
         self._loop.add_reader(guardian.fileno(), self._from_guardian)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._loop.add_signal_handler(number, self._signalled)
+            # runs even while one long line is being parsed and the loop doesn't turn
+            signal.signal(number, _doomed)
+            signal.siginterrupt(number, False)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        self._loop.set_exception_handler(self._failed)
 
     async def run(self, pipes: ServerPipes | None) -> None:
-        """Relay until the session is over; `pipes` are the server's, where it was started already."""
+        """Relay until the session is over; `pipes` are the server's, where it was started already.
+
+        Raises:
+            Exception: a fault of ours, after the session was ended for it.
+        """
         if pipes is not None:
             self._attach(pipes)
         self._loop.call_later(WATCH_S, self._watch)
@@ -113,6 +129,9 @@ class Pump:
             self._detach()
             self._loop.remove_reader(self._guardian.fileno())
             self._client_out.close()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        if self._fault is not None:
+            raise self._fault
 
     # what comes in
 
@@ -149,7 +168,8 @@ class Pump:
         for line in lines:
             if line and line != b"\r":
                 found += handle(ServerLine(line, at))
-        self._answered = True
+            # (a banner on stdout is no answer)
+            self._answered = self._answered or line.startswith((b"{", b"["))
         self._carry_out(found)
 
     def _from_guardian(self) -> None:
@@ -181,7 +201,8 @@ class Pump:
                 to_client.append(command.line)  # type: ignore[union-attr]
                 permits = permits or bool(command.refs)  # type: ignore[union-attr]
             elif kind is c.Announce:
-                say(command.text)  # type: ignore[union-attr]
+                # one line: the names in it are the client's
+                say(spell_out(command.text))  # type: ignore[union-attr]
             else:
                 self._stop_server()
         if permits and not self._record(entries):
@@ -322,10 +343,25 @@ class Pump:
         self._guardian.signal_server(signal.SIGTERM)
 
     def _break_off(self, why: str) -> None:
-        """A line too long to be read: the session can't go on (POLICY.md §7)."""
+        """A line too long to be read, or a fault of ours: the session can't go on (POLICY.md §7)."""
+        if self._server_in is not None:
+            # for good: the rest of that line would fill the memory until the server is gone
+            self._server_in.close()
         say(f"the session ends: {why}")
         self._carry_out(self._session.handle(ServerExited(why, monotonic())))
         self._end()
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A fault of ours in a callback: what it had begun is half done, so the session ends (fail closed)."""
+        error = context.get("exception")
+        if not isinstance(error, Exception):
+            return
+        if self._fault is None:
+            self._fault = error
+            # not here: what fails once more comes back to this
+            loop.call_soon(self._break_off, "mcpwrap failed")
+        else:
+            self._done.set()
 
     def _end(self) -> None:
         if self._ending:

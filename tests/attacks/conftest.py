@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.attacks.shim import Arena
+from tests.attacks.arena import Arena
 from tests.project import Project
 
 

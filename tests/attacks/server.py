@@ -18,9 +18,11 @@ import os
 import signal
 import sys
 import time
+from typing import Any
 
 TOOLS = ("safe", "logged", "asked", "evil", "mcpwrap_status", "mcpwrap_own")
 MODERN = "2026-07-28"
+VERSION_KEY = "io.modelcontextprotocol/protocolVersion"
 
 
 def write(data: bytes) -> None:
@@ -46,7 +48,7 @@ def linger(kind: str) -> None:
         signal.pause()
 
 
-def filled(value, question, first):
+def filled(value: Any, question: Any, first: Any) -> Any:
     if isinstance(value, str):
         known = {"$id": question.get("id"), "$first": first, "$meta": question.get("params", {}).get("_meta")}
         return known.get(value, value)
@@ -57,7 +59,7 @@ def filled(value, question, first):
     return value
 
 
-def act(action, question, first) -> None:
+def act(action: Any, question: Any, first: Any) -> None:
     (kind, value), *_ = action.items()
     match kind:
         case "send":
@@ -126,25 +128,31 @@ def family() -> None:
     os.waitpid(middle, 0)
 
 
-def answer(question, result):
-    if "io.modelcontextprotocol/protocolVersion" in (question.get("params") or {}).get("_meta", {}):
+def answer(question: Any, result: dict[str, Any]) -> dict[str, Any]:
+    if VERSION_KEY in (question.get("params") or {}).get("_meta", {}):
         result = {"resultType": "complete", **result}
     return {"jsonrpc": "2.0", "id": question["id"], "result": result}
 
 
-def refuse(question, code, message) -> None:
+def refuse(question: Any, code: int, message: str) -> None:
     error = {"code": code, "message": message}
     write(json.dumps({"jsonrpc": "2.0", "id": question["id"], "error": error}).encode() + b"\n")
 
 
-def reply(question) -> None:
+def reply(question: Any) -> None:
     method, params = question.get("method"), question.get("params") or {}
     if "id" not in question:
         return
-    capabilities = {"tools": {"listChanged": True}, "resources": {"subscribe": True}, "prompts": {}, "completions": {}, "logging": {}}
+    capabilities = {
+        "tools": {"listChanged": True},
+        "resources": {"subscribe": True},
+        "prompts": {},
+        "completions": {},
+        "logging": {},
+    }
     identity = {"name": "scripted", "version": "1"}
     legacy = SCRIPT.get("legacy", False)
-    caching = {"ttlMs": 60000, "cacheScope": "public"} if params.get("_meta", {}).get("io.modelcontextprotocol/protocolVersion") else {}
+    caching = {"ttlMs": 60000, "cacheScope": "public"} if VERSION_KEY in params.get("_meta", {}) else {}
     match method:
         case "initialize":
             version = legacy if isinstance(legacy, str) else params.get("protocolVersion")
@@ -172,7 +180,7 @@ def reply(question) -> None:
     write(json.dumps(answer(question, result)).encode() + b"\n")
 
 
-def obey(line: bytes, times: dict, firsts: dict) -> None:
+def obey(line: bytes, times: dict[str, int], firsts: dict[str, Any]) -> None:
     try:
         question = json.loads(line)
     except ValueError:
@@ -196,7 +204,9 @@ def serve() -> None:
     told("server")
     for action in SCRIPT.get("start", []):
         act(action, {}, None)
-    times, firsts, rest = {}, {}, b""
+    times: dict[str, int] = {}
+    firsts: dict[str, Any] = {}
+    rest = b""
     pause_s = SCRIPT.get("pause_s", 0)
     while True:
         data = os.read(0, 1 << 20)

@@ -29,7 +29,9 @@ def table(kind: str, lists: Lists, tightened: Lists | None = None) -> RuleTable:
     """A table of the defining file; `tightened` are the lists of another one."""
     uri = kind == "resource"
     own = tuple(rule(effect, texts, uri=uri, line=n) for n, (effect, texts) in enumerate(lists.items(), 2))
-    other = tuple(rule(effect, texts, uri=uri, line=n, admits=False) for n, (effect, texts) in enumerate((tightened or {}).items(), 2))
+    other = tuple(
+        rule(effect, texts, uri=uri, line=n, admits=False) for n, (effect, texts) in enumerate((tightened or {}).items(), 2)
+    )
     return RuleTable(kind, own + other, FILE, 1)
 
 
@@ -53,9 +55,7 @@ def policy(
     )
 
 
-OPEN = policy(
-    EVERYTHING, resources=EVERYTHING, prompts=EVERYTHING, server_requests=EVERYTHING, extra_methods=EVERYTHING
-)
+OPEN = policy(EVERYTHING, resources=EVERYTHING, prompts=EVERYTHING, server_requests=EVERYTHING, extra_methods=EVERYTHING)
 """Everything is allowed."""
 
 CLOSED = policy()

@@ -61,7 +61,7 @@ def test_outside_that_revision_each_id_of_a_batch_is_refused(revision: str) -> N
         >> [{"id": 1, "method": "tools/call", "params": {"name": "read"}}, {"method": "notifications/x"}, {"id": 2, "result": {}}, {"id": 3}]
         <- 1 ! -32600 batches don't exist in this protocol revision
         <- 3 ! -32600 batches don't exist in this protocol revision
-    """)
+    """)  # noqa: E501
 
 
 def test_before_the_handshake_and_in_a_modern_session_there_are_no_batches() -> None:

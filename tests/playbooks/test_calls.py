@@ -22,7 +22,7 @@ def test_a_permitted_call_has_a_record_before_it_is_forwarded_and_one_when_it_en
         << 1 = {"content": [], "vendor": {"kept": [1, null]}}
         !! response tools/call direction=server ref=r1 status=ok duration_ms=500.0 request_id=1
         <- 1 = {"content": [], "vendor": {"kept": [1, null]}}
-    """)
+    """)  # noqa: E501
 
 
 def test_arguments_are_recorded_redacted() -> None:

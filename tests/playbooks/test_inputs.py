@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.playbooks.playbook import MODERN_META, Playbook, handshaken
+from tests.playbooks.playbook import Playbook, handshaken
 from tests.playbooks.policy import OPEN, policy
 
 NO_ELICITATION = policy({"allow": ["*"]}, prompts={"allow": ["*"]}, server_requests={"allow": ["sampling"], "log": ["roots"]})
@@ -52,9 +54,6 @@ def test_a_question_is_found_whatever_the_result_type_says() -> None:
     """)
 
 
-META = {key: value for key, value in MODERN_META.items() if not key.endswith("Capabilities")}
-
-
 def test_a_denied_elicitation_is_declined_in_the_clients_place_on_the_retry() -> None:
     """A bare strip makes the server ask again."""
     Playbook(NO_ELICITATION).play(
@@ -65,7 +64,7 @@ def test_a_denied_elicitation_is_declined_in_the_clients_place_on_the_retry() ->
         !! response tools/call status=ok ref=r1
         >> 2 tools/call {{"name": "a", "inputResponses": {{"think": {{"x": 1}}}}, "requestState": "s", @}}
         -> 2 tools/call {{"name": "a", "inputResponses": {{"think": {{"x": 1}}, "who": {{"action": "decline"}}}}, "requestState": "s", @}}
-    """
+    """  # noqa: E501
     )
 
 
@@ -132,8 +131,8 @@ def test_denied_sampling_fails_the_call(method: str, params: str, refusal: str) 
         ('{"x": {"method": ["roots/list"]}}', "unknown kind"),
         ('{"x": 5}', "unknown kind"),
         ('[{"method": "roots/list"}]', "must be an object"),
-        ("{%s}" % ", ".join(f'"{n}": {ROOTS}' for n in range(257)), "more than 256"),
-        ('{"%s": %s}' % ("k" * 257, ROOTS), "more than 256"),
+        (json.dumps({str(n): {"method": "roots/list"} for n in range(257)}), "more than 256"),
+        (json.dumps({"k" * 257: {"method": "roots/list"}}), "more than 256"),
     ],
 )
 def test_questions_of_an_unknown_kind_fail_the_call(requests: str, why: str) -> None:
@@ -142,7 +141,7 @@ def test_questions_of_an_unknown_kind_fail_the_call(requests: str, why: str) -> 
         -> 1 tools/call {{"name": "a", @}}
         << 1 = {{"resultType": "input_required", "inputRequests": {requests}}}
         <- 1 ! -32603 {why}
-    """.replace("-32603 unknown", "-32603 mcpwrap: the server asked for input of an unknown"))
+    """)
 
 
 def test_many_questions_at_once_are_well() -> None:
@@ -167,7 +166,9 @@ def test_questions_in_the_answer_to_another_method_fail_it(method: str, requests
     """)
 
 
-@pytest.mark.parametrize("result", [f'{{"inputRequests": {{"r": {ROOTS}}}}}', '{"inputRequests": {}}', '{"resultType": "input_required"}'])
+@pytest.mark.parametrize(
+    "result", [f'{{"inputRequests": {{"r": {ROOTS}}}}}', '{"inputRequests": {}}', '{"resultType": "input_required"}']
+)
 def test_legacy_revisions_have_no_questions_in_results(result: str) -> None:
     handshaken(OPEN).play(f"""
         >> 1 tools/call {{"name": "a"}}
@@ -189,7 +190,11 @@ def test_an_unknown_result_type_is_invalid(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "why"),
-    [('{"other": {}}', "answers what wasn't asked"), ('{"who": {}, "other": {}}', "answers what wasn't asked"), ("[]", "must be an object")],
+    [
+        ('{"other": {}}', "answers what wasn't asked"),
+        ('{"who": {}, "other": {}}', "answers what wasn't asked"),
+        ("[]", "must be an object"),
+    ],
 )
 def test_only_what_was_asked_may_be_answered(given: str, why: str) -> None:
     Playbook(OPEN).play(
@@ -199,9 +204,7 @@ def test_only_what_was_asked_may_be_answered(given: str, why: str) -> None:
         >> 2 tools/call {{"name": "a", "inputResponses": {given}, @}}
         <- 2 ! -32602 {why}
         !! call tools/call outcome=deny status=refused
-    """.replace("-32602 answers", "-32602 Invalid params: `inputResponses` answers").replace(
-            "-32602 must", "-32602 Invalid params: `inputResponses` must"
-        )
+    """
     )
 
 

@@ -102,7 +102,7 @@ def test_a_legacy_revision_that_is_unknown_is_passed_on_and_refused_only_if_the_
 CAPABILITIES = """{"sampling": {}, "elicitation": {"form": {}}, "roots": {"listChanged": true}, "experimental": {"x": 1},
     "tasks": {"list": {}, "requests": {"sampling": {"createMessage": {}}, "elicitation": {"create": {}}}}}""".replace("\n", "")
 
-NARROWED = """{"elicitation": {"form": {}}, "experimental": {"x": 1}, "tasks": {"list": {}, "requests": {"elicitation": {"create": {}}}}}"""
+NARROWED = """{"elicitation": {"form": {}}, "experimental": {"x": 1}, "tasks": {"list": {}, "requests": {"elicitation": {"create": {}}}}}"""  # noqa: E501
 
 
 def test_a_legacy_server_never_learns_of_capabilities_that_the_policy_closes() -> None:
@@ -113,7 +113,7 @@ def test_a_legacy_server_never_learns_of_capabilities_that_the_policy_closes() -
 
 
 def test_a_modern_server_never_learns_of_capabilities_that_the_policy_closes() -> None:
-    meta = '"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": %s, "x": 1}'
+    meta = '"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": %s, "x": 1}'  # noqa: E501
     book = Playbook(policy({"allow": ["*"]}, server_requests={"allow": ["elicitation"]}))
     for number, method in enumerate(("server/discover", "tools/list", "tools/call", "subscriptions/listen")):
         more = {"tools/call": '"name": "a", ', "subscriptions/listen": '"notifications": {}, '}.get(method, "")

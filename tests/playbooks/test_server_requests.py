@@ -189,18 +189,27 @@ def test_the_clients_changed_roots_are_told_only_where_roots_are_permitted() -> 
 
 
 def test_open_questions_end_with_the_session() -> None:
-    for event in ("exited it died", "gone"):
-        book = handshaken(OPEN)
-        book.play("""
-            << 5 roots/list
-            <- 5 roots/list
-            << 6 ping
-            <- 6 ping
-        """)
-        book.session.handle  # noqa: B018
-        out = book.session.handle(book._event(f"== {event}"))
-        ended = [c.entry for c in out if hasattr(c, "entry")]
-        assert [(e.method, e.status, e.ref, e.direction) for e in ended] == [("roots/list", "lost", "r1", "client")]
+    open_ones = """
+        << 5 roots/list
+        <- 5 roots/list
+        << 6 ping
+        <- 6 ping
+    """
+    handshaken(OPEN).play(f"""
+        {open_ones}
+        == gone
+        !! response roots/list status=lost ref=r1 direction=client
+    """)
+    handshaken(OPEN).play(f"""
+        {open_ones}
+        == exited it died
+        <- notifications/tools/list_changed
+        <- notifications/prompts/list_changed
+        <- notifications/resources/list_changed
+        !! response roots/list status=lost ref=r1 direction=client
+        >> 5 = {{"roots": []}}
+        !! response outcome=deny why~nothing that was asked
+    """)
 
 
 def test_a_question_that_cannot_be_recorded_is_answered_to_the_server() -> None:

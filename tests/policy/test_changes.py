@@ -41,6 +41,7 @@ def changes(old: str, new: str) -> list[tuple[str, str, int]]:
         ("allow = ['r_x']", "allow = ['r_x']\nask = ['r_*']", [("loosens", "f › r_*  – → ask", 3)]),
         ("allow = ['*']", "allow = ['*']\ndeny = ['r_*']", [("tightens", "f › r_*  – → deny", 3)]),
         ("allow = ['*']\ndeny = ['r_*']", "allow = ['*']", [("loosens", "f › r_*  deny → –", 1)]),
+        ("deny = ['r_*']", "", [("loosens", "f › r_*  deny → –", 1)]),
         ("allow = ['*']\nask = ['r_*']", "allow = ['*']", [("loosens", "f › r_*  ask → –", 1)]),
         ("ask = ['r_*']", "", [("tightens", "f › r_*  ask → –", 1)]),
         ("allow = ['^r.*$']", "allow = ['^r.*$']\nask = ['^r_.*$']", [("loosens", "f › ^r_.*$  – → ask", 3)]),
@@ -51,6 +52,11 @@ def changes(old: str, new: str) -> list[tuple[str, str, int]]:
             "allow = ['*']\ndeny = ['*', '!r_*']",
             [("loosens", "f › deny !r_*  in the list → taken out", 3)],
         ),
+        (
+            "allow = ['*', 'r_*']\nask = ['*']",
+            "allow = ['*', 'r_*']\nask = ['*', '!r_*']",
+            [("loosens", "f › ask !r_*  in the list → taken out", 3)],
+        ),
         # other kinds
         ("", "[servers.f.resources]\nallow = ['d://*']", [("loosens", "f resources › d://*  – → allow", 3)]),
         ("", "[servers.f.server_requests]\nallow = ['roots']", [("loosens", "f server_requests › roots  deny → allow", 3)]),
@@ -59,6 +65,7 @@ def changes(old: str, new: str) -> list[tuple[str, str, int]]:
         ("command = ['a']", "", [("loosens", "f › command  a → of the client's configuration", 1)]),
         ("", "cwd = '${project}'", [("loosens", "f › cwd  a private folder → /src/shop", 1)]),
         ("env = {A = '1'}", "env = {B = '2'}", [("loosens", 'f › env A  "1" → –', 1), ("loosens", 'f › env B  – → "2"', 1)]),
+        ("env = {A = '1'}", "env = {A = '1', C = ''}", [("loosens", 'f › env C  – → ""', 1)]),
         ("", "inherit_env = ['A']", [("loosens", "f › inherit_env A  – → inherited", 1)]),
         ("inherit_env = ['A']", "", [("tightens", "f › inherit_env A  inherited → –", 1)]),
         ("allow = ['x']", "# only a comment\nallow = ['x']", []),

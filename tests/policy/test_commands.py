@@ -74,6 +74,11 @@ def test_empty_relative_and_in_project_elements_of_path_are_skipped(shop: Shop, 
     assert resolve_executable("runner", {"PATH": path}, str(shop.root)) == f"{shop.top}/bin2/runner"
 
 
+def test_a_relative_element_of_path_counts_nowhere(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shop.top)
+    assert resolve_executable("runner", {"PATH": "bin:./bin2:"}, str(shop.root)) is None
+
+
 def test_a_folder_with_a_like_name_is_not_in_the_project(shop: Shop) -> None:
     beside = script(shop.top / "shop-tools" / "runner")
     assert resolve_executable("runner", {"PATH": f"{shop.top}/shop-tools"}, str(shop.root)) == beside

@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from mcpwrap.errors import ConfigError, StateError
-from mcpwrap.policy.folders import FILE_LIMIT, Folders, check_private, ensure_private, folders, read_config, read_site, refuse_inside_project
+from mcpwrap.policy.folders import (
+    FILE_LIMIT,
+    Folders,
+    check_private,
+    ensure_private,
+    folders,
+    read_config,
+    read_site,
+    refuse_inside_project,
+)
 
 REAL_HOME = pwd.getpwuid(os.getuid()).pw_dir
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the XDG folders")
@@ -96,7 +105,7 @@ def test_on_windows_the_system_is_asked_for_the_administrators_folder_and_not_a_
     monkeypatch: pytest.MonkeyPatch, answer: int, folder: str
 ) -> None:
     class Shell32:
-        def SHGetFolderPathW(self, owner: None, what: int, token: None, flags: int, buffer: ctypes.Array[ctypes.c_wchar]) -> int:  # noqa: N802
+        def SHGetFolderPathW(self, owner: None, what: int, token: None, flags: int, buffer: ctypes.Array[ctypes.c_wchar]) -> int:
             assert what == 0x23
             buffer.value = "D:\\Data"
             return answer

@@ -132,7 +132,7 @@ def test_a_pattern_that_this_projects_path_makes_unusable_denies_everything_by_a
 
 def test_a_server_that_the_file_does_not_define_is_an_error_with_the_nearest() -> None:
     policy = load_project(b"[servers.files]\n[servers.git]\n", file="mcpwrap.toml", root="/s", home="/h")
-    with pytest.raises(ConfigError, match="`file` is no server of mcpwrap.toml") as caught:
+    with pytest.raises(ConfigError, match=r"`file` is no server of mcpwrap\.toml") as caught:
         rules_for(policy, "file", (), ())
     assert caught.value.hint == "did you mean `files`?"
     with pytest.raises(ConfigError) as caught:

@@ -165,7 +165,7 @@ def test_what_would_cost_the_parser_too_much_is_refused_before_it(text: str, bou
     ("data", "place", "message", "excerpt"),
     [
         (b"a = 1\nb = [1\nc = 2\n", "f:3:1", "no valid TOML: ", "c = 2"),
-        (b'a = 1\nb = "never\n', "f:2:11", "no valid TOML: ", 'b = "never'),
+        (b'a = 1\nb = "never\n', "f:2:5", "a string has no end", 'b = "never'),
         (b"a = 1\na = 2\n", "f:2:6", "no valid TOML: ", "a = 2"),
         (b"a = 1\r\n[b\r\n", "f:2:3", "no valid TOML: ", "[b"),
         (b"a = 1 b = 2", "f:1:7", "no valid TOML: ", "a = 1 b = 2"),
@@ -175,7 +175,11 @@ def test_what_would_cost_the_parser_too_much_is_refused_before_it(text: str, bou
         (b"x = # nothing", "f:1:5", "no valid TOML: ", ""),
         (b"x", "f:1:2", "no valid TOML: ", ""),
         (b'x = """' + b"a" * 5000, "f:1:5", "a string has no end", ""),
-        (b"x = '''\n" + b"a\n" * 5, "f:1:9", "no valid TOML: ", ""),
+        (b"x = '''\n" + b"a\n" * 5, "f:1:5", "a string has no end", ""),
+        (b'x = "a" "b"', "f:1:9", "no valid TOML: ", ""),
+        (b'x = ["a" "b"]', "f:1:10", "no valid TOML: ", ""),
+        (b'"x = 1', "f:1:1", "a string has no end", '"x = 1'),
+        (b"= " + b"a" * 5000, "f:1:1", "this is no TOML", ""),
         (b"a = tru", "f:1:5", "no valid TOML: ", "a = tru"),
         (b"[a]\nx = 1\n[a]\n", "f:3:3", "no valid TOML: ", "[a]"),
         (b"a = 1\rb = 2", "f:1:6", "no valid TOML: ", ""),
@@ -183,7 +187,7 @@ def test_what_would_cost_the_parser_too_much_is_refused_before_it(text: str, bou
         (b"a = 1\nb = '\xff'", "f:2:6", "the file is no UTF-8 text", ""),
         (b"\xef\xbb\xbfa = 1", "f:1:1", "the file begins with a byte order mark", ""),
         (b"x = '" + b"a" * 5000, "f:1:5", "a string has no end", ""),
-        (b'"\\x" = 1', "f:1:4", "no valid TOML: ", ""),
+        (b'"\\x" = 1', "f:1:1", "a quoted key is no string of TOML", ""),
         (b"a = 1\n" * 60_000, "f", "the file is longer than 256 KiB", ""),
         (b"d = 2023-02-30", "f:1:5", "no valid TOML: ", "d = 2023-02-30"),
     ],
@@ -202,6 +206,16 @@ def test_an_excerpt_is_short() -> None:
         parse(b"a = 1\nb = '" + b"x" * 2000 + b"' c", file="f")
     assert len(caught.value.excerpt) == 160
     assert caught.value.excerpt.endswith("…")
+
+
+def test_an_error_of_the_parser_without_a_place_is_an_error_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deep(text: str) -> dict[str, object]:
+        raise RecursionError("maximum recursion depth exceeded")
+
+    monkeypatch.setattr(tomllib, "loads", deep)
+    with pytest.raises(ConfigError, match="no valid TOML: maximum recursion") as caught:
+        parse(b"a = 1", file="f")
+    assert caught.value.place == "f"
 
 
 def test_a_text_that_only_the_walk_stumbles_over_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:

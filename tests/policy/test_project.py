@@ -209,7 +209,7 @@ def test_both_files_of_a_project_are_read(tree: Path) -> None:
     (shop / "mcpwrap.lock").write_bytes(b"pins")
     assert read_project(project) == (b"", b"pins")
     (shop / "mcpwrap.toml").unlink()
-    with pytest.raises(ConfigError, match="there is no `mcpwrap.toml`"):
+    with pytest.raises(ConfigError, match=r"there is no `mcpwrap\.toml`"):
         read_project(project)
 
 

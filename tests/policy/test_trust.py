@@ -158,6 +158,14 @@ def test_a_record_that_does_not_agree_with_itself_counts_as_none_is_left_alone_a
     assert broken(store, data).startswith(why)
 
 
+def test_a_whole_record_of_another_project_counts_for_that_one_only(store: TrustStore) -> None:
+    store.put(record("/a"))
+    Path(store.path(ROOT)).write_bytes(Path(store.path("/a")).read_bytes())
+    Path(store.path(ROOT)).chmod(0o600)
+    assert store.look(ROOT)[1].endswith("it is another project's")
+    assert [r.project for r in store.records()] == ["/a"]
+
+
 def test_a_link_in_a_records_place_counts_as_none(store: TrustStore, tmp_path: Path) -> None:
     store.put(record())
     path = Path(store.path(ROOT))
@@ -276,7 +284,9 @@ def test_two_answers_at_once_leave_one_whole_record_and_count_both(store: TrustS
     assert len(list((state / "trust").iterdir())) == 1
 
 
-def test_without_locks_or_syncing_of_folders_records_are_stored_all_the_same(store: TrustStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_locks_or_syncing_of_folders_records_are_stored_all_the_same(
+    store: TrustStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(sys, "platform", "win32")
         assert store.put(record()).generation == 1

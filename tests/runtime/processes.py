@@ -43,20 +43,22 @@ def until(true: Callable[[], bool], within_s: float = PATIENCE_S) -> bool:
 
 
 def next_events(guardian: Guardian, count: int = 1) -> list[ServerEvent]:
-    """The next events, at least so many, or what came until patience ended."""
+    """The next events, at least so many."""
     found: list[ServerEvent] = []
     end = time.monotonic() + PATIENCE_S
-    while len(found) < count and time.monotonic() < end:
+    while len(found) < count:
+        assert time.monotonic() < end, f"{count} events were waited for, {found} came"
         select.select([guardian], [], [], 0.1)
         found += guardian.events()
     return found
 
 
 def read_lines(descriptor: int, count: int) -> list[str]:
-    """So many lines, or fewer at the end of the stream or of patience."""
+    """So many lines, or fewer at the end of the stream."""
     data = b""
     end = time.monotonic() + PATIENCE_S
-    while data.count(b"\n") < count and time.monotonic() < end:
+    while data.count(b"\n") < count:
+        assert time.monotonic() < end, f"{count} lines or the end were waited for, {data!r} came"
         if select.select([descriptor], [], [], 0.1)[0]:
             more = os.read(descriptor, 65536)
             if not more:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -295,10 +296,9 @@ def test_the_stages_of_one_server_do_not_reach_the_next(guardian: Guardian, spaw
     guardian.shutdown(0.2, 0.2)
     os.close(pipes.stdin)
     assert next_events(guardian) == [Exited(0, None)]
-    pipes = spawn("echo.py")
+    spawn("echo.py")
     next_events(guardian)
-    guardian.shutdown(0.4, 60.0)  # the guardian's stages come in order: the first server's would come before
-    assert next_events(guardian) == [Exited(None, signal.SIGTERM)]
+    assert select.select([guardian], [], [], 0.3)[0] == []  # past the first one's stages, and nothing happened
 
 
 # the end of the shim

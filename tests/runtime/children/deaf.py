@@ -1,11 +1,9 @@
-"""A server that says its process id and heeds no end of input; with ``deaf`` no SIGTERM either."""
+"""A server that says its process id and heeds no end of its input."""
 
 import os
 import signal
-import sys
 
-if "deaf" in sys.argv:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 os.write(1, b"%d\n" % os.getpid())
+signal.alarm(60)  # should nobody end it
 while True:
     signal.pause()
