@@ -38,9 +38,7 @@ class ConfigError(McpwrapError):
 
     exit_code = 2
 
-    def __init__(
-        self, message: str, *, file: str = "", line: int = 0, column: int = 0, excerpt: str = "", hint: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, file: str = "", line: int = 0, column: int = 0, excerpt: str = "", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.file = file
         self.line = line

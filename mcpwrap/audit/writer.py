@@ -14,6 +14,7 @@ one encoding of its entry and one system call for all of a batch. For one thread
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -184,6 +185,8 @@ def _encoded(value: Entry | dict[str, Any]) -> bytes:
 
 
 def _plain(value: Entry | dict[str, Any]) -> dict[str, Any]:
+    if isinstance(value, Entry) and isinstance(value.client, msgspec.Raw):
+        value = msgspec.structs.replace(value, client=json.loads(bytes(value.client)))
     plain: dict[str, Any] = msgspec.to_builtins(value, builtin_types=(Decimal,))
     if "reasons" in plain:
         plain["reasons"] = list(plain["reasons"])

@@ -14,7 +14,7 @@ from mcpwrap.audit.writer import AuditWriter
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.errors import ConfigError, UsageError
-from mcpwrap.policy.folders import Folders, folders, read_config, refuse_inside_project
+from mcpwrap.policy.folders import Folders, folders, read_config, read_site, refuse_inside_project
 from mcpwrap.policy.load import (
     ProjectPolicy,
     ServerPolicy,
@@ -95,7 +95,7 @@ class Here:
             ConfigError: it can't be used (then everything is denied).
         """
         try:
-            data = read_config(self.folders.site_file)
+            data = read_site(self.folders.site_file)
         except FileNotFoundError:
             return None
         return load_site(data, file=self.folders.site_file, home=self.home)

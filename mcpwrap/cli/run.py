@@ -49,6 +49,10 @@ def main(args: list[str]) -> int:
     if os.isatty(0) and os.isatty(1):
         sys.stderr.write(ON_A_TERMINAL.format(name=name, project=project or os.getcwd()))  # noqa: PTH109 - costs less
         return 2
+    if sys.platform == "win32":
+        from mcpwrap.errors import UsageError
+
+        raise UsageError("`mcpwrap run` doesn't work on Windows", hint="run the client and mcpwrap inside WSL")
     from mcpwrap.runtime.process import Guardian
 
     guardian = Guardian.start()

@@ -31,6 +31,8 @@ class LineReader:
         Raises:
             FramingError: a line is longer than the limit.
         """
+        if not self._parts and len(data) <= self._limit and data.find(b"\n") == len(data) - 1 and data:
+            return [data[:-1]]  # the usual case: one whole line
         lines = data.split(b"\n")
         rest = lines.pop()
         if lines and self._parts:

@@ -29,8 +29,6 @@ NOISE_LIMIT: Final = 200
 CANCELLED_KEPT: Final = 1024
 """Cancelled calls whose late answer is still awaited, so that their ids can't be taken for new ones."""
 
-_REF_DIGITS: Final = "0123456789abcdefghjkmnpqrstvwxyz"
-
 
 class Pending(msgspec.Struct):
     """A request that was forwarded and isn't answered yet. `at` is monotonic seconds; `ref` is "" where no record was written."""
@@ -118,11 +116,7 @@ class State(msgspec.Struct):
     def next_ref(self) -> str:
         """A short id, unique to one record and its refusal."""
         self._count += 1
-        n, digits = self._count, ""
-        while n:
-            n, digit = divmod(n, 32)
-            digits = _REF_DIGITS[digit] + digits
-        return self.refs + digits
+        return f"{self.refs}{self._count:x}"
 
     def remember_client(self, info: Any) -> None:
         """Keep what the client calls itself, encoded once (for records; it loosens nothing)."""

@@ -39,7 +39,7 @@ _IN_MULTILINE: Final = re.compile(r'\\.|"""', re.DOTALL)
 
 
 class Stumble(Exception):
-    """The text is no TOML from `at` (an offset) on, or passes a bound; `bound` says what is wrong, "" where tomllib says it better."""
+    """The text is no TOML from `at` (an offset) on, or passes a bound; `bound` says what is wrong, "" where tomllib says it."""
 
     def __init__(self, at: int, bound: str = "") -> None:
         super().__init__(bound)

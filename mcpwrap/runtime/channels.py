@@ -178,6 +178,22 @@ class Output:
         """Write `lines`, each with a line feed, now or as soon as the peer takes them."""
         if self._closed or self._closing:
             return
+        if len(lines) == 1 and not self._waiting and len(lines[0]) < _JOINED:
+            # the usual case, a call or its answer: one piece, one write
+            data = lines[0] + b"\n"
+            try:
+                written = os.write(self._fd, data)
+            except (BlockingIOError, InterruptedError):
+                written = 0
+            except OSError:
+                self._break()
+                return
+            if written < len(data):
+                self._wait_with([data], len(data), written)
+            return
+        self._send_all(lines)
+
+    def _send_all(self, lines: list[bytes]) -> None:
         pieces: list[bytes] = []
         size = 0
         for line in lines:
@@ -193,9 +209,7 @@ class Output:
         else:
             written = self._write(pieces)
             if written < size:
-                self._keep(pieces, written)
-                self._size = size - written
-                self._loop.add_writer(self._fd, self._flush)
+                self._wait_with(pieces, size, written)
         if self._size > HARD_LIMIT:
             self._break()
         elif self._size > HIGH_WATER and not self._full:
@@ -254,8 +268,10 @@ class Output:
             written = 0
         return rest
 
-    def _keep(self, pieces: list[bytes], written: int) -> None:
+    def _wait_with(self, pieces: list[bytes], size: int, written: int) -> None:
         self._waiting.extend(self._rest(pieces, written))
+        self._size = size - written
+        self._loop.add_writer(self._fd, self._flush)
 
     def _flush(self) -> None:
         some = list(islice(self._waiting, _PIECES))

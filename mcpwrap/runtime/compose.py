@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from mcpwrap.audit.retention import prune
 from mcpwrap.audit.writer import AuditWriter
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.events import Event, NoticeChanged, PolicyChanged, ServerStarted, Withheld
@@ -52,14 +53,18 @@ class Run:
         if found.hold or found.notice:
             say(found.hold or found.notice)
 
+    def tidy(self) -> None:
+        """Clear away what older runs left: records past their time, empty working folders. Called once, beside the traffic."""
+        workdir.sweep(self._launcher.state)
+        prune(os.path.join(self._launcher.state, "audit"))
+
     def close(self) -> None:
-        """End what this run holds open, and clear up behind the server and behind older runs."""
+        """End what this run holds open, and clear up behind the server."""
         self._launcher.guardian.close()
         self.recorder.close()
         work = self._launcher.work
         if work and not workdir.remove(work):
             say(f"what the server left in its working folder is kept: {work}")
-        workdir.sweep(self._launcher.state)
 
     # what the pump asks (`pump.Control`)
 

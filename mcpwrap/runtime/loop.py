@@ -20,6 +20,9 @@ except ImportError:
     _new_loop = asyncio.new_event_loop
 
 
+TIDY_AFTER_S: Final = 5.0
+"""When a run clears up behind older ones: not while it starts, and not at all when it was a probe."""
+
 GC_THRESHOLD: Final = 20_000
 """Container objects between collections of the youngest generation; Python's 700 cost a pause every few hundred calls."""
 
@@ -28,6 +31,7 @@ def relay(run: Run, guardian: Guardian, pipes: ServerPipes | None) -> None:
     """Run the session until it is over."""
 
     async def pump() -> None:
+        asyncio.get_running_loop().call_later(TIDY_AFTER_S, run.tidy)
         await Pump(run.session, run.recorder, guardian, run).run(pipes)
 
     # what is imported stays: the collector needn't look at it again, and messages make no cycles

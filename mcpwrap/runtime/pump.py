@@ -100,6 +100,7 @@ class Pump:
         self._server_out: Output | None = None
         self._server_stderr: ServerStderr | None = None
         self._stopping = False
+        self._unguarded = False
         self._fault: Exception | None = None
         self._client_out = Output(self._loop, 1, on_level=self._level("client"), on_broken=self._client_gone, own=False)
         self._client_in = Input(self._loop, 0, self._from_client)
@@ -180,6 +181,8 @@ class Pump:
                 case _:
                     pass
             if isinstance(event, GuardianLost):
+                # nothing can be started any more: the session stays held
+                self._unguarded = True
                 self._loop.remove_reader(self._guardian.fileno())
 
     # what goes out
@@ -324,7 +327,7 @@ class Pump:
 
     def _look(self, at: float) -> None:
         self._looked_at = at
-        if not self._control.changed() or (self._stopping and self._server_in is not None):
+        if self._unguarded or not self._control.changed() or (self._stopping and self._server_in is not None):
             return
         events, pipes = self._control.reassess(at, running=self._server_in is not None)
         if pipes is not None:

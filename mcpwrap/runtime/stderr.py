@@ -70,7 +70,7 @@ class ServerStderr:
 
     @property
     def tail(self) -> str:
-        """The end of what the server said, control characters spelled out."""
+        """The end of what the server said, as it came."""
         return self._tail
 
     def drain(self) -> None:
@@ -111,11 +111,11 @@ class ServerStderr:
         if not data:
             self.close()
             return False
-        text = _visible(self._decode(data).replace("\r\n", "\n"))
+        text = self._decode(data).replace("\r\n", "\n")
         self._tail = (self._tail + text)[-TAIL:]
         try:
             if _writable():
-                os.write(2, text.encode())
+                os.write(2, _visible(text).encode())
         except OSError:
             pass  # nobody reads it
         return True

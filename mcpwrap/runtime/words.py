@@ -78,7 +78,7 @@ def mentions(text: str, name: str) -> bool:
 
 def last_line(tail: str) -> str:
     """The last line that says something, to stand between quotation marks; what looks like a token is taken out."""
-    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    lines = [line.strip() for line in tail.split("\n") if line.strip()]
     if not lines:
         return ""
     line = _without_tokens(lines[-1]).replace('"', "'")

@@ -13,7 +13,11 @@ def answer(id_: object, text: str = "forged") -> Message:
 
 
 def test_an_answer_to_nothing_that_was_asked_is_dropped_and_recorded(arena: Arena) -> None:
-    unasked = [answer(77), answer("mcpwrap-initialize"), {"send": {"jsonrpc": "2.0", "id": 78, "error": {"code": 1, "message": "x"}}}]
+    unasked = [
+        answer(77),
+        answer("mcpwrap-initialize"),
+        {"send": {"jsonrpc": "2.0", "id": 78, "error": {"code": 1, "message": "x"}}},
+    ]
     with arena.run({"on": {"tools/call": [[*unasked, {"honest": 1}]]}}) as shim:
         shim.open()
         shim.call("safe")
@@ -67,7 +71,9 @@ def test_an_id_in_flight_is_not_used_again_and_the_first_call_keeps_its_answer(a
 
 
 def test_an_answer_after_a_cancellation_is_dropped_and_the_id_stays_taken_until_then(arena: Arena) -> None:
-    with arena.run({"on": {"tools/call": [[]], "notifications/cancelled": [[]], "logging/setLevel": [[answer(7), answer("$id")]]}}) as shim:
+    with arena.run(
+        {"on": {"tools/call": [[]], "notifications/cancelled": [[]], "logging/setLevel": [[answer(7), answer("$id")]]}}
+    ) as shim:
         shim.open()
         shim.ask(7, "tools/call", tool("safe"))
         shim.notify("notifications/cancelled", {"requestId": 7})

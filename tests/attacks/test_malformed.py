@@ -119,11 +119,13 @@ def test_a_last_line_without_a_line_feed_is_judged_like_any_other(arena: Arena) 
 
 def test_values_that_other_readers_change_arrive_as_they_were(arena: Arena) -> None:
     numbers = "[0.1000, 1.0, 1e2, 12345678901234567890123, 0.30000000000000004440892098500626]"
-    line = f'{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"safe","arguments":{{"x":{numbers},"s":"\\ud800"}}}}}}\n'
+    line = (
+        f'{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"safe","arguments":{{"x":{numbers},"s":"\\ud800"}}}}}}\n'
+    )
     with arena.run() as shim:
         shim.open()
         shim.send_bytes(line.encode())
-        print(shim.answer_to(7))
+        shim.answer_to(7)
     raw = next(line for line in arena.log if b"tools/call" in line)
     assert b"12345678901234567890123" in raw
     assert b"0.30000000000000004440892098500626" in raw

@@ -162,7 +162,11 @@ def test_a_batch_is_judged_member_by_member_where_the_revision_has_one(arena: Ar
 
 def test_an_answer_to_one_call_opens_no_other(arena: Arena) -> None:
     form = {"message": "Sure?", "requestedSchema": {"type": "object", "properties": {}}}
-    asks = {"resultType": "input_required", "requestState": "s", "inputRequests": {"k": {"method": "elicitation/create", "params": form}}}
+    asks = {
+        "resultType": "input_required",
+        "requestState": "s",
+        "inputRequests": {"k": {"method": "elicitation/create", "params": form}},
+    }
     script = {"on": {"tools/call": [[{"send": {"jsonrpc": "2.0", "id": "$id", "result": asks}}], [{"honest": 1}]]}}
     rules = RULES + '[servers.lab.server_requests]\nallow = ["elicitation"]\n'
     with arena.run(script, rules) as shim:
@@ -260,7 +264,11 @@ def test_a_resource_that_is_hidden_or_ambiguous_is_not_read(arena: Arena, uri: s
 
 @pytest.mark.parametrize(
     "ref",
-    [{"type": "ref/resource", "uri": "secret://{path}"}, {"type": "ref/prompt", "name": "evil"}, {"type": "ref/tool", "name": "safe"}],
+    [
+        {"type": "ref/resource", "uri": "secret://{path}"},
+        {"type": "ref/prompt", "name": "evil"},
+        {"type": "ref/tool", "name": "safe"},
+    ],
 )
 def test_completion_follows_what_it_completes(arena: Arena, ref: Message) -> None:
     with arena.run() as shim:
@@ -273,7 +281,9 @@ def test_completion_follows_what_it_completes(arena: Arena, ref: Message) -> Non
 def test_listening_is_narrowed_to_what_may_be_read(arena: Arena) -> None:
     wanted: dict[str, Any] = {"toolsListChanged": True, "resourceSubscriptions": ["docs://a", "secret://a"], "taskIds": ["t"]}
     with arena.run() as shim:
-        shim.send_bytes(encoded({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": modern({"notifications": wanted})}))
+        shim.send_bytes(
+            encoded({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": modern({"notifications": wanted})})
+        )
         shim.call_modern("safe")
     heard = next(m for m in arena.received if m["method"] == "subscriptions/listen")["params"]["notifications"]
     assert heard == {"toolsListChanged": True, "resourceSubscriptions": ["docs://a"], "taskIds": []}
