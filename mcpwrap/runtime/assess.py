@@ -244,7 +244,8 @@ def _launch(asked: Asked, source: _Source, server: ServerPolicy, argv: tuple[str
 
 def _notice(asked: Asked, source: _Source) -> str:
     return (
-        f"{spell_out(source.file)} in {spell_out(source.root)} changed since it was trusted; until the change is accepted, the "
-        f"version before it goes on judging.\nTell the user that they can review it with `mcpwrap trust` in a terminal of their own, in that folder.\n"
+        f"{spell_out(source.file)} in {spell_out(source.root)} changed since it was trusted; "
+        "until the change is accepted, the version before it goes on judging.\n"
+        "Tell the user that they can review it with `mcpwrap trust` in a terminal of their own, in that folder.\n"
         "Don't run it yourself."
     )

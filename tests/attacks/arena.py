@@ -65,9 +65,15 @@ class Arena:
         line = f"command = {toml(self.argv if command is None else command)}\n" if command != () else ""
         self.project.write(f"version = 1\n[servers.{NAME}]\n{line}{more}{rules}")
 
-    def accept(self, *, commands: Mapping[str, Sequence[str]] | None = None, callers: Sequence[str] = ()) -> None:
-        """Trust the project's file as it lies there; what `mcpwrap trust` stores, without starting it."""
-        env, root = self.project.env, str(self.project.root)
+    def accept(
+        self,
+        *,
+        commands: Mapping[str, Sequence[str]] | None = None,
+        callers: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Trust the project's file as it lies there; what `mcpwrap trust` stores in a shell with `env`, without starting it."""
+        env, root = env or self.project.env, str(self.project.root)
         found = find_project(option=root, env=env, cwd=root, home=str(self.project.home))
         assert found is not None
         data, lock = read_project(found)

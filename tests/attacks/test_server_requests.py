@@ -1,4 +1,4 @@
-"""What a server asks of the client: sampling, elicitation, roots; as requests, inside results, as URLs (ATTACKS.md, server → client)."""
+"""What a server asks of the client: as requests, inside results, as URLs (ATTACKS.md, server → client)."""
 
 from __future__ import annotations
 

@@ -227,7 +227,7 @@ def test_the_strictest_of_all_that_match_wins_and_only_the_defining_file_admits(
     own: tuple[str, ...], other: tuple[str, ...]
 ) -> None:
     """The truth table: every set of effects in the defining file against every set in one that tightens."""
-    decided = table("tool", dict.fromkeys(own, ["x"]), dict.fromkeys(other, ["x"])).decide("x")
+    decided = table("tool", {effect: ["x"] for effect in own}, {effect: ["x"] for effect in other}).decide("x")
     admitted = any(effect != "deny" for effect in own)
     denied = "deny" in own or "deny" in other
     if not admitted and not denied:

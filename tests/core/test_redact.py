@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mcpwrap.core.redact import REDACTED, SHORTENED, redact
+
+SECRETS = [
+    "ghp_" + "a1" * 18,
+    "github_pat_" + "a1" * 12,
+    "glpat-" + "a1" * 10,
+    "sk-" + "a1" * 10,
+    "sk_live_" + "a1" * 8,
+    "xoxb-" + "1" * 12,
+    "AKIA" + "A1" * 8,
+    "AIza" + "a1" * 16,
+    "ya29." + "a1" * 10,
+    "npm_" + "a1" * 18,
+    "pypi-" + "a1" * 18,
+    "hf_" + "a1" * 12,
+    "dop_v1_" + "a1" * 20,
+    "eyJhbGciOiJI.eyJzdWIiOiIx.c2lnbmF0dXJl",
+    "eyJhbGciOiJI.eyJzdWIiOiIx.",
+]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["password", "PASSWORD", "db_passwd", "passphrase", "passcode", "pwd", "pin", "client_secret", "token", "access_token", "api_key", "API-Key",
+     "apikey", "accessKey", "private.key", "signing key", "Authorization", "authorisation", "auth", "Cookie", "credentials", "bearer", "otp", "jwt",
+     "sessionId", "connection_string", "dsn"],
+)  # fmt: skip
+@pytest.mark.parametrize("value", ["x", "", ["x"], {"a": "x"}, 1234, 1.5, Decimal("1.5")])
+def test_a_value_under_a_key_that_sounds_like_a_secret_is_redacted(key: str, value: Any) -> None:
+    assert redact({"deep": [{key: value}]}, whole=True) == {"deep": [{key: REDACTED}]}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("path", "a"), ("author", "ann"), ("keyboard", "de"), ("pinned", "x"), ("authority", "x"), ("password", None), ("has_password", True),
+        ("maxTokens", 100), ("max_token", 1), ("token_count", 5), ("token_limit", Decimal("1.5")), ("tokens", 7), ("token_ttl", 1.5), ("n", 1),
+        ("session_id_length", 3),
+    ],
+)  # fmt: skip
+def test_any_other_value_stays(key: str, value: Any) -> None:
+    assert redact({key: value}, whole=True) == {key: value}
+
+
+def test_an_over_long_key_is_searched_as_well() -> None:
+    key = "x" * 1000 + "password"
+    assert redact({key: "a", "y" * 1000: "a"}, whole=True) == {key: REDACTED, "y" * 1000: "a"}
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_token_of_a_known_shape_is_redacted_wherever_it_stands(secret: str, whole: bool) -> None:
+    assert redact({"note": f"use {secret}, then\n({secret})"}, whole=whole) == {"note": f"use {REDACTED}, then\n({REDACTED})"}
+    assert redact(secret, whole=whole) == REDACTED
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("Authorization: Bearer abcdefghijkl", f"Authorization: {REDACTED}"),
+        ("basic  dXNlcjpwYXNzd29yZA==", REDACTED),
+        ("https://ann:secret@example.com/x", f"https://{REDACTED}@example.com/x"),
+        ("https://example.com/a:b@c", "https://example.com/a:b@c"),
+        ("a bearer of news", "a bearer of news"),
+        ("skeleton sk-short", "skeleton sk-short"),
+    ],
+)
+def test_credentials_in_headers_and_urls_are_redacted(text: str, redacted: str) -> None:
+    assert redact(text, whole=True) == redacted
+
+
+@pytest.mark.parametrize("kind", ["", "RSA ", "EC ", "OPENSSH "])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_private_key_is_redacted_with_its_body(kind: str, whole: bool) -> None:
+    body = "MIIEvQIBADANBgkq" * 100
+    pem = f"-----BEGIN {kind}PRIVATE KEY-----\n{body}\n-----END {kind}PRIVATE KEY-----"
+    for text in (pem, pem[:-40]):
+        assert "MIIE" not in redact(f"key: {text}", whole=whole)
+    assert redact(f"a {pem} b", whole=True) == f"a {REDACTED} b"
+
+
+def test_a_long_string_is_shortened_where_the_call_was_simply_allowed() -> None:
+    text = "ab " * 1000
+    assert redact({"a": [text]}, whole=True) == {"a": [text]}
+    assert redact({"a": [text]}, whole=False) == {"a": [text[:SHORTENED] + "… (3000 characters)"]}
+    assert redact("x" * SHORTENED, whole=False) == "x" * SHORTENED
+
+
+def test_a_token_on_the_edge_does_not_leave_its_head_behind() -> None:
+    text = "x " * 120 + "ghp_" + "a1" * 18 + " rest" * 100
+    assert "ghp_" not in redact(text, whole=False)
+
+
+@pytest.mark.parametrize("value", [None, True, 0, 1.5, Decimal("0.1"), "", "short", [], {}, [[{}]]])
+def test_what_holds_no_text_stays(value: Any) -> None:
+    assert redact(value, whole=False) == value
+
+
+def test_what_was_given_is_not_changed() -> None:
+    value = {"password": "x", "a": ["b" * 300]}
+    redact(value, whole=False)
+    assert value == {"password": "x", "a": ["b" * 300]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["eyJ" * 300_000, "-----BEGIN " * 100_000, "-----BEGIN PRIVATE KEY-----" * 40_000, "://a:" * 200_000, "bearer " * 150_000,
+     "eyJaaaaaaaa." * 80_000, "eyJaaaaaaaaaa.aaaa" * 50_000, "sk-" * 300_000],
+)  # fmt: skip
+def test_no_text_makes_redaction_slow(text: str) -> None:
+    """A megabyte each; a search from every place to the end would take minutes, and the test's deadline would say so."""
+    redact(text, whole=True)
