@@ -70,6 +70,5 @@ class ClientGone(msgspec.Struct, frozen=True):
     at: float
 
 
-Event = (
-    ClientLine | ServerLine | ServerStarted | ServerExited | PolicyChanged | NoticeChanged | Withheld | RecordFailed | ClientGone
-)
+Happening = ServerStarted | ServerExited | PolicyChanged | NoticeChanged | Withheld | RecordFailed | ClientGone
+Event = ClientLine | ServerLine | Happening

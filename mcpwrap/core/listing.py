@@ -54,11 +54,9 @@ def narrowed(capabilities: Mapping[str, Any], closed: tuple[str, ...]) -> Json |
 
     A server must not use what wasn't declared, so this is the cleanest refusal (PROTOCOL.md §2).
     """
-    if not any(word in capabilities for word in closed):
-        return None
     kept = {word: value for word, value in capabilities.items() if word not in closed}
     tasks = kept.get("tasks")
     requests = tasks.get("requests") if isinstance(tasks, dict) else None
-    if isinstance(tasks, dict) and isinstance(requests, dict):
+    if isinstance(tasks, dict) and isinstance(requests, dict) and any(word in requests for word in closed):
         kept["tasks"] = {**tasks, "requests": {k: v for k, v in requests.items() if k not in closed}}
-    return kept
+    return kept if kept != capabilities else None

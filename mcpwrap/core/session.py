@@ -32,6 +32,7 @@ from mcpwrap.core.events import (
     ClientGone,
     ClientLine,
     Event,
+    Happening,
     NoticeChanged,
     PolicyChanged,
     RecordFailed,
@@ -86,7 +87,7 @@ class Session:
         elif kind is ServerLine:
             self._server_line(event.line, event.at, out)  # type: ignore[union-attr]
         else:
-            self._happened(event, out)
+            self._happened(event, out)  # type: ignore[arg-type]
         return out
 
     # lines
@@ -182,7 +183,7 @@ class Session:
 
     # what happened besides
 
-    def _happened(self, event: Event, out: list[Command]) -> None:
+    def _happened(self, event: Happening, out: list[Command]) -> None:
         state = self._state
         match event:
             case ServerStarted(rules, _):
@@ -206,9 +207,7 @@ class Session:
                         held.lists_changed(state, out)
             case RecordFailed(refs, why, at):
                 self._unrecorded(frozenset(refs), why, out)
-            case ClientLine() | ServerLine():
-                raise AssertionError("lines have their own way")
-            case ClientGone(at):
+            case ClientGone(at):  # pragma: no branch - the last one
                 for pending in state.calls.values():
                     self._server_side.lost(pending, at, out)
                 state.calls.clear()

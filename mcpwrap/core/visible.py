@@ -59,7 +59,7 @@ def spell_out(text: str, *, limit: int | None = None) -> str:
     if len(whole) <= limit:
         return whole
     kept = 0
-    for match in re.finditer(r"\\u\{[0-9a-f]{1,6}\}|.", whole):
+    for match in re.finditer(r"\\u\{[0-9a-f]{1,6}\}|.", whole):  # pragma: no branch - one match ends past the limit
         if match.end() > limit - len(_ELLIPSIS):
             break
         kept = match.end()

@@ -267,7 +267,7 @@ def test_a_server_starts_in_an_empty_folder_of_its_own(arena: Arena) -> None:
     with arena.run() as shim:
         shim.open()
         pid = arena.wait_for_pids("server")["server"]
-        where = Path(os.readlink(f"/proc/{pid}/cwd"))
+        where = Path(f"/proc/{pid}/cwd").readlink()
         assert where.parent == arena.state / "work"
         assert list(where.iterdir()) == []
         assert where.stat().st_mode & 0o777 == 0o700

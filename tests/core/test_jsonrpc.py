@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from mcpwrap.core.jsonrpc import (
-    DEPTH_LIMIT,
-    DIGIT_LIMIT,
     INVALID_PARAMS,
     INVALID_REQUEST,
     PARSE_ERROR,
@@ -26,24 +23,7 @@ from mcpwrap.core.jsonrpc import (
     id_key,
     parse,
 )
-
-SPACES = ("", " ")
-"""Without white space a line goes through the fast tier, with some through the strict one."""
-
-
-def refused(line: bytes) -> WireError:
-    """The error that `line` raises."""
-    with pytest.raises(WireError) as raised:
-        parse(line)
-    return raised.value
-
-
-def params_of(text: str, *, space: str = "") -> Any:
-    """What a parameter `text` becomes, with its encoding."""
-    message = parse(f'{{"jsonrpc":"2.0",{space}"method":"x","params":{{"a":{text}}}}}'.encode())
-    assert isinstance(message, Notification)
-    return message.params["a"], message.encoded[len(b'{"jsonrpc":"2.0","method":"x","params":{"a":') : -2].decode()
-
+from tests.core.reading import SPACES, params_of, refused
 
 # what a message is
 
@@ -200,6 +180,12 @@ def test_folding_takes_for_equal_what_a_reader_might(a: str, b: str) -> None:
     assert fold(a) == fold(b)
 
 
+def test_a_key_that_the_envelope_does_not_have_is_kept() -> None:
+    message = parse(b'{"jsonrpc":"2.0","vendor":{"a":1},"Vendor":1,"method":"m"}')
+    assert isinstance(message, Notification)
+    assert message.encoded == b'{"jsonrpc":"2.0","vendor":{"a":1},"Vendor":1,"method":"m"}'
+
+
 # white space and encodings
 
 
@@ -280,113 +266,6 @@ def test_separators_that_some_readers_split_lines_at_are_sent_on_escaped(char: s
 def test_what_other_characters_share_bytes_with_separators_stays() -> None:
     text = '"\u00c5\u20a8\u0145\U0001f600"'
     assert params_of(text)[1] == text
-
-
-# numbers
-
-
-@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_number_is_refused(text: str) -> None:
-    error = refused(f'{{"jsonrpc":"2.0","id":1,"method":"m","params":{{"a":{text}}}}}'.encode())
-    assert error.code == PARSE_ERROR
-    assert error.id == 1
-
-
-@pytest.mark.parametrize("text", ["1e400", "-1e400", "1e99999", "1" + "0" * 309 + ".0"])
-@pytest.mark.parametrize("space", SPACES)
-def test_a_number_too_large_for_a_double_is_refused(text: str, space: str) -> None:
-    error = refused(f'{{"jsonrpc":"2.0",{space}"id":1,"method":"m","params":{{"a":{text}}}}}'.encode())
-    assert (error.code, error.id) == (INVALID_REQUEST, 1)
-    assert "too large" in error.reason
-
-
-def test_an_exponent_that_no_decimal_holds_is_refused() -> None:
-    error = refused(b'{"jsonrpc":"2.0","id":1,"method":"m","params":{"a":1e-99999999999999999999}}')
-    assert "exponent is out of range" in error.reason
-
-
-@pytest.mark.parametrize("digits", [1, 18, 19, 20, 25, 309, DIGIT_LIMIT])
-@pytest.mark.parametrize("sign", ["", "-"])
-def test_an_integer_keeps_its_value(digits: int, sign: str) -> None:
-    text = sign + "9" * (digits - len(sign) if digits == DIGIT_LIMIT else digits)
-    value, sent = params_of(text)
-    assert type(value) is int
-    assert sent == text
-
-
-@pytest.mark.parametrize("space", SPACES)
-def test_an_integer_of_too_many_digits_is_refused(space: str) -> None:
-    line = f'{{"jsonrpc":"2.0",{space}"id":1,"method":"m","params":{{"a":{"9" * (DIGIT_LIMIT + 1)}}}}}'.encode()
-    error = refused(line)
-    assert error.code == INVALID_REQUEST
-    assert "4300 digits" in error.reason
-
-
-@pytest.mark.parametrize("text", ["9007199254740993", "18446744073709551616", "-9223372036854775809"])
-def test_an_integer_that_no_double_holds_is_no_other_one(text: str) -> None:
-    value, sent = params_of(text)
-    assert value == int(text)
-    assert sent == text
-
-
-@pytest.mark.parametrize(
-    "text", ["0.1000", "1.0", "1e2", "-0.0", "1E+2", "0.30000000000000004", "5e-324", "2.5e-7", "1.7976931348623157e308"]
-)
-def test_a_number_that_a_double_holds_keeps_its_value(text: str) -> None:
-    value, sent = params_of(text)
-    assert type(value) is float
-    assert Decimal(sent) == Decimal(text)
-    assert value == float(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["0.10000000000000000001", "1e-400", "9007199254740993.0", "0.1234567890123456789012345", "123e-340"]
-)
-def test_a_number_that_no_double_holds_keeps_its_value(text: str) -> None:
-    value, sent = params_of(text)
-    assert type(value) is Decimal
-    assert Decimal(sent) == Decimal(text)
-
-
-# depth
-
-
-def nested(depth: int, *, space: str = "", inner: str = "") -> bytes:
-    """A call that is `depth` levels deep."""
-    below = depth - 2
-    return f'{{"jsonrpc":"2.0",{space}"id":1,"method":"m","params":{{"a":{"[" * below}{inner}{"]" * below}}}}}'.encode()
-
-
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("inner", ["", '"\\ud800"'])
-def test_nesting_is_bounded(space: str, inner: str) -> None:
-    assert isinstance(parse(nested(DEPTH_LIMIT, space=space, inner=inner)), Request)
-    error = refused(nested(DEPTH_LIMIT + 1, space=space, inner=inner))
-    assert (error.code, error.id, error.shape) == (INVALID_REQUEST, 1, Shape.CALL)
-    assert "nested deeper than 256 levels" in error.reason
-
-
-def test_objects_count_like_arrays() -> None:
-    line = b'{"jsonrpc":"2.0","method":"m","params":{"a":' + b'{"a":' * 254 + b"1" + b"}" * 254 + b"}}"
-    assert isinstance(parse(line), Notification)
-    deeper = line.replace(b'"a":1', b'"a":{}')
-    assert "nested" in refused(deeper.replace(b'{"a":{}', b'{"b":1,"a":[{}]')).reason
-
-
-@pytest.mark.parametrize("depth", [300, 450, 600, 990, 5_000, 100_000])
-@pytest.mark.parametrize("space", SPACES)
-@pytest.mark.parametrize("inner", ["", '"\\ud800"', "1e-400"])
-def test_however_deep_a_line_is_it_is_refused_and_nothing_else_happens(depth: int, space: str, inner: str) -> None:
-    assert refused(nested(depth, space=space, inner=inner)).code == INVALID_REQUEST
-
-
-def test_a_deep_line_that_never_closes_is_refused() -> None:
-    assert refused(b'{"jsonrpc":"2.0","id":1,"a":' + b"[" * 100_000).code in (INVALID_REQUEST, PARSE_ERROR)
-
-
-def test_many_brackets_side_by_side_are_no_depth() -> None:
-    message = parse(b'{"jsonrpc":"2.0","method":"m","params":{"a":[' + b"[]," * 1000 + b"{}]}}")
-    assert isinstance(message, Notification)
 
 
 # ids

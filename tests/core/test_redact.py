@@ -28,8 +28,8 @@ SECRETS = [
 
 @pytest.mark.parametrize(
     "key",
-    ["password", "PASSWORD", "db_passwd", "passphrase", "passcode", "pwd", "pin", "client_secret", "token", "access_token", "api_key", "API-Key",
-     "apikey", "accessKey", "private.key", "signing key", "Authorization", "authorisation", "auth", "Cookie", "credentials", "bearer", "otp", "jwt",
+    ["password", "PASSWORD", "db_passwd", "passphrase", "passcode", "pwd", "pin", "client_secret", "token", "access_token", "api_key", "API-Key",  # noqa: E501
+     "apikey", "accessKey", "private.key", "signing key", "Authorization", "authorisation", "auth", "Cookie", "credentials", "bearer", "otp", "jwt",  # noqa: E501
      "sessionId", "connection_string", "dsn"],
 )  # fmt: skip
 @pytest.mark.parametrize("value", ["x", "", ["x"], {"a": "x"}, 1234, 1.5, Decimal("1.5")])
@@ -40,8 +40,8 @@ def test_a_value_under_a_key_that_sounds_like_a_secret_is_redacted(key: str, val
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("path", "a"), ("author", "ann"), ("keyboard", "de"), ("pinned", "x"), ("authority", "x"), ("password", None), ("has_password", True),
-        ("maxTokens", 100), ("max_token", 1), ("token_count", 5), ("token_limit", Decimal("1.5")), ("tokens", 7), ("token_ttl", 1.5), ("n", 1),
+        ("path", "a"), ("author", "ann"), ("keyboard", "de"), ("pinned", "x"), ("authority", "x"), ("password", None), ("has_password", True),  # noqa: E501
+        ("maxTokens", 100), ("max_token", 1), ("token_count", 5), ("token_limit", Decimal("1.5")), ("tokens", 7), ("token_ttl", 1.5), ("n", 1),  # noqa: E501
         ("session_id_length", 3),
     ],
 )  # fmt: skip

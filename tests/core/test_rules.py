@@ -117,7 +117,7 @@ def test_a_substitution_is_put_in_literally() -> None:
     assert not regex.matches("/src/aab (1)/x")
     in_uri = Pattern.parse("file://${project}/**", line=1, uri=True, variables=values)
     assert in_uri.matches("file:///src/a%2Ab%20%281%29/x/y")
-    with pytest.raises(PatternError, match="known here: `\\${home}`, `\\${project}`"):
+    with pytest.raises(PatternError, match="known here: `\\${home}`, `\\${project}`"):  # noqa: RUF043
         Pattern.parse("${x}", line=1, variables=values)
 
 

@@ -27,7 +27,7 @@ def test_a_call_goes_out_only_with_the_ref_of_the_record_that_permits_it() -> No
 
 def test_what_is_sent_is_our_encoding_and_never_the_bytes_that_came() -> None:
     session = Session(server="files", refs="r", rules=OPEN)
-    line = b'{ "id" : 1, "jsonrpc":"2.0","method":"tools\\/call","params":{"name":"\\u0061","arguments":{"n":1.0e2,"x":"a\xc2\x85"}} } \r'
+    line = b'{ "id" : 1, "jsonrpc":"2.0","method":"tools\\/call","params":{"name":"\\u0061","arguments":{"n":1.0e2,"x":"a\xc2\x85"}} } \r'  # noqa: E501
     sent = session.handle(ClientLine(line, 0.0))[-1]
     assert isinstance(sent, ToServer)
     assert (

@@ -94,6 +94,8 @@ def test_prompts_follow_their_own_rules() -> None:
         >> 1 prompts/get {"name": "greet", "arguments": {"who": "ann"}}
         -> 1 prompts/get {"name": "greet", "arguments": {"who": "ann"}}
         !! call prompts/get outcome=allow prompt=greet
+        << 1 = {"messages": []}
+        <- 1 = {"messages": []}
         >> 2 prompts/get {"name": "hidden"}
         <- 2 ! -32602 Unknown prompt: hidden (ref r2)
         !! call prompts/get outcome=deny prompt=hidden
