@@ -29,7 +29,6 @@ class Run:
         self._launcher = launcher
         self._name = launcher.asked.name
         self.assessment = found
-        self._unguarded = False
         self._launched = found.launch
         self.recorder = Recorder(
             AuditWriter(
@@ -82,10 +81,6 @@ class Run:
                 return [], None
             say(found.hold)
             return [Withheld(found.hold, at)], None
-        if not running and self._unguarded:
-            # nothing can be started any more
-            self.assessment = found
-            return [Withheld(self._without_guardian(), at)], None
         if not running:
             pipes, found = self._launcher.start(found)
             self.assessment = found
@@ -112,8 +107,7 @@ class Run:
         if isinstance(gone, SpawnFailed):
             return held(self._name, f"the server can't be started: {gone.message}", "mend that")
         if isinstance(gone, GuardianLost):
-            self._unguarded = True
-            return self._without_guardian()
+            return held(self._name, "the process that guards the server is gone", "reconnect this server in the client")
         how = f"exited ({gone.code})" if gone.signal is None else f"was ended by signal {gone.signal}"
         return exited(
             self._name,
@@ -123,9 +117,6 @@ class Run:
             withheld=launch.withheld if launch else (),
             place=launch.place if launch else "",
         )
-
-    def _without_guardian(self) -> str:
-        return held(self._name, "the process that guards the server is gone", "reconnect this server in the client")
 
 
 class Recorder:

@@ -39,7 +39,9 @@ def say(text: str) -> None:
     """Words of ours on stderr, or nothing where nobody reads it; names of others in them may hold anything."""
     try:
         if _writable():
-            os.write(2, f"mcpwrap: {_visible(text)[:_SAID]}\n".encode("utf-8", "backslashreplace"))
+            # the server's words stand on the same stderr: ours say whose they are
+            named = text if text.startswith("mcpwrap ") else f"mcpwrap: {text}"
+            os.write(2, f"{_visible(named)[:_SAID]}\n".encode("utf-8", "backslashreplace"))
     except OSError:
         pass  # the client closed it; there is nobody to tell
 

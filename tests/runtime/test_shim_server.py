@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mcpwrap.runtime.workdir import sweep
 from tests.attacks.arena import NAME, RULES, Arena
 from tests.attacks.shim import END_S, Shim, tool
 from tests.project import Project
@@ -197,7 +198,7 @@ def test_what_a_server_leaves_in_its_folder_is_kept_and_said(arena: Arena) -> No
     assert f"is kept: {folder}" in shim.stderr
 
 
-def test_the_folder_of_a_run_that_was_killed_is_cleared_away_by_the_next(arena: Arena) -> None:
+def test_the_folder_of_a_run_that_was_killed_is_cleared_away_later(arena: Arena) -> None:
     arena.set_up()
     with arena.start() as shim:
         shim.open()
@@ -205,7 +206,9 @@ def test_the_folder_of_a_run_that_was_killed_is_cleared_away_by_the_next(arena: 
     assert len(list((arena.state / "work").iterdir())) == 1
     with arena.start() as shim:
         shim.open()
-    assert list((arena.state / "work").iterdir()) == []
+        sweep(str(arena.state))  # what each run does once, some seconds after its start
+        (left,) = (arena.state / "work").iterdir()
+        assert left.name.startswith(f"{shim.pid}-")
 
 
 # the policy is broken
@@ -217,8 +220,8 @@ def test_a_typo_in_the_project_file_is_told_with_its_place_and_the_nearest_key(a
         arena.policy("alow = []\n")
         refused = arena.project.mcpwrap("check", check=False)
         assert refused.returncode == 2
-        assert "mcpwrap.toml:4:1" in refused.stderr
-        assert "did you mean `allow`?" in refused.stderr
+        assert "mcpwrap.toml:4:1" in refused.stdout
+        assert "did you mean `allow`?" in refused.stdout
         # what was accepted goes on judging
         assert "result" in shim.call("safe")
         assert shim.call("evil")["error"]["code"] == -32602
