@@ -53,7 +53,7 @@ def check(project: str | None, as_json: bool) -> int:
     if policy is not None:
         findings.warnings += _warnings(found, policy)
     if as_json:
-        click.echo(json.dumps(_facts(found, policy, findings), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_facts(found, policy, findings), indent=2))
     else:
         click.echo("\n".join(_lines(found, policy, findings, Ink.of(sys.stdout))))
     return FAULTY if findings.errors else 0

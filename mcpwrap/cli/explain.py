@@ -57,7 +57,7 @@ def explain(
     verdict = _judge(basis, server_or_ref, method or "tools/call", tool or "")
     facts = _facts(basis, server_or_ref, method or "tools/call", verdict)
     if as_json:
-        click.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(facts, indent=2))
     else:
         ink = Ink.of(sys.stdout)
         click.echo("\n".join(_lines(facts, verdict, ink)))
@@ -167,7 +167,7 @@ def _explain_ref(here: Here, text: str, project: str | None, *, as_json: bool) -
     today = _today(here, record, project)
     if as_json:
         facts = _facts(*today) if isinstance(today, tuple) else None
-        click.echo(json.dumps({"records": records, "today": facts}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({"records": records, "today": facts}, indent=2))
     else:
         click.echo("\n".join(_ref_lines(records, record, today, Ink.of(sys.stdout))))
     return DENIED if record.get("outcome") == "deny" else 0

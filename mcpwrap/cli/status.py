@@ -70,7 +70,7 @@ def status(project: str | None = None, as_json: bool = False) -> int:
         return 0
     stand = _standpoint(found)
     if as_json:
-        click.echo(json.dumps(_facts(stand), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(_facts(stand), indent=2))
     else:
         click.echo("\n".join(_lines(stand, ink)))
     return 0

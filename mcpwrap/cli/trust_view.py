@@ -6,6 +6,8 @@ Commands are never shortened; what a terminal would hide or obey is spelled out 
 from __future__ import annotations
 
 import difflib
+import json
+import re
 from collections.abc import Container, Iterator, Sequence
 from typing import Final
 
@@ -141,8 +143,14 @@ def _rule_rows(table: RuleTable) -> Iterator[tuple[str, str]]:
 
 
 def _patterns(rule: Rule) -> str:
-    text = ", ".join(spell_out(p.text) for p in rule.patterns)
-    return f"{text} but not {', '.join(spell_out(p.text.removeprefix('!')) for p in rule.excluded)}" if rule.excluded else text
+    text = ", ".join(_quoted(p.text) for p in rule.patterns)
+    return f"{text} but not {', '.join(_quoted(p.text.removeprefix('!')) for p in rule.excluded)}" if rule.excluded else text
+
+
+def _quoted(pattern: str) -> str:
+    """A pattern as one word; one that could be taken for several, or for words of ours, stands in quotation marks."""
+    shown = spell_out(pattern)
+    return shown if re.fullmatch(r"[^\s,\"']+", shown) else json.dumps(shown, ensure_ascii=False)
 
 
 def _warnings(policy: ProjectPolicy, commands: Sequence[CommandRecord], *, width: int, ink: Ink) -> list[str]:

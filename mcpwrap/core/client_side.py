@@ -24,6 +24,7 @@ from mcpwrap.core.jsonrpc import (
     WireError,
     encode,
     id_key,
+    miscased,
 )
 from mcpwrap.core.listing import OWN_PREFIX, STATUS_TOOL
 from mcpwrap.core.methods import MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
@@ -35,6 +36,9 @@ from mcpwrap.core.uris import ambiguity, completion_text
 
 _RETRY_PARAMS: Final = frozenset({"inputResponses", "requestState", "_meta"})
 """What may differ between a call and its retry (MCP 2026-07-28, basic/patterns/mrtr)."""
+
+_LISTENED: Final = frozenset({"toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions", "taskIds"})
+_REFERRED: Final = frozenset({"type", "name", "uri"})
 
 _Judge = Callable[[Request, "Arrival", list[Command]], None]
 
@@ -159,7 +163,7 @@ class ClientSide:
             return
         decision = self.resource(uri)
         if decision.outcome is Outcome.DENY:
-            ref = self._refuse(m, decision, out, event="call", uri=uri[:NAME_LIMIT])
+            ref = self._refuse(m, decision, out, event="call", uri=redact(uri[:NAME_LIMIT], whole=True))
             out.append(ToClient(denial.unknown_resource(m.id, uri[:NAME_LIMIT], ref, modern=a.modern)))
         elif decision.outcome is Outcome.ASK:
             self._unasked(m, decision, out, "this resource", uri=uri)
@@ -187,6 +191,9 @@ class ClientSide:
 
     def _completion(self, m: Request, a: Arrival, out: list[Command]) -> None:
         ref = m.params.get("ref")
+        if type(ref) is dict and miscased(ref, _REFERRED):
+            self._invalid(m, "a name in `ref` is spelled in another case", out)
+            return
         kind = ref.get("type") if type(ref) is dict else None
         name = ref.get("name" if kind == "ref/prompt" else "uri") if type(ref) is dict else None
         if kind not in ("ref/prompt", "ref/resource") or type(name) is not str:
@@ -206,8 +213,8 @@ class ClientSide:
     def _listen(self, m: Request, a: Arrival, out: list[Command]) -> None:
         """Listening follows its objects: what the policy hides is taken out, as if the server didn't offer it."""
         wanted = m.params.get("notifications")
-        if type(wanted) is not dict:
-            self._invalid(m, "`notifications` must be an object", out)
+        if type(wanted) is not dict or miscased(wanted, _LISTENED):
+            self._invalid(m, "`notifications` must be an object with names as the specification spells them", out)
             return
         kept = dict(wanted)
         uris, tasks = wanted.get("resourceSubscriptions"), wanted.get("taskIds")
@@ -301,7 +308,7 @@ class ClientSide:
                     ref=ref,
                     request_id=m.id,
                     tool=tool,
-                    uri=uri,
+                    uri=redact(uri, whole=True),
                     prompt=prompt,
                     task=task,
                     reasons=decision.reasons,
@@ -322,7 +329,9 @@ class ClientSide:
             key=call_key,
         )
         if decision.outcome is Outcome.LOG:
-            state.announce(out, f"{state.server} › {tool or uri or prompt or m.method} runs, logged (ref {ref})")
+            state.announce(
+                out, f"{state.server} › {tool or redact(uri, whole=True) or prompt or m.method} runs, logged (ref {ref})"
+            )
 
     def _forward(
         self,

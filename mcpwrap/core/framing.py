@@ -18,12 +18,11 @@ class FramingError(Exception):
 class LineReader:
     """Collects bytes and gives whole lines, without their line feed. Never holds more than `limit` bytes and one read."""
 
-    __slots__ = ("_limit", "_parts", "_size")
+    __slots__ = ("_held", "_limit")
 
     def __init__(self, limit: int = LINE_LIMIT) -> None:
         self._limit = limit
-        self._parts: list[bytes] = []
-        self._size = 0
+        self._held = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take `data` in and return the lines that it completes.
@@ -31,25 +30,21 @@ class LineReader:
         Raises:
             FramingError: a line is longer than the limit.
         """
-        if not self._parts and len(data) <= self._limit and data.find(b"\n") == len(data) - 1 and data:
+        if not self._held and len(data) <= self._limit and data.find(b"\n") == len(data) - 1 and data:
             return [data[:-1]]  # the usual case: one whole line
         lines = data.split(b"\n")
         rest = lines.pop()
-        if lines and self._parts:
-            self._parts.append(lines[0])
-            lines[0] = b"".join(self._parts)
-            self._parts.clear()
-            self._size = 0
-        if rest:
-            self._parts.append(rest)
-            self._size += len(rest)
-        if self._size > self._limit or any(len(line) > self._limit for line in lines):
+        if lines and self._held:
+            self._held += lines[0]
+            lines[0] = bytes(self._held)
+            self._held = bytearray()
+        self._held += rest
+        if len(self._held) > self._limit or any(len(line) > self._limit for line in lines):
             raise FramingError(f"a line is longer than {self._limit} bytes")
         return lines
 
     def finish(self) -> bytes:
         """What came after the last line feed, at the end of the stream ("" where nothing did)."""
-        rest = b"".join(self._parts)
-        self._parts.clear()
-        self._size = 0
+        rest = bytes(self._held)
+        self._held = bytearray()
         return rest

@@ -26,6 +26,12 @@ DEPTH_LIMIT: Final = 256
 DIGIT_LIMIT: Final = 4300
 """Longest integer in digits: CPython's own bound against quadratic conversion."""
 
+BATCH_LIMIT: Final = 1000
+"""Most messages in a batch: each takes 500 bytes here, however short it is on the wire."""
+
+ID_LIMIT: Final = 1024
+"""Longest id, in characters: it is kept while its request is in flight."""
+
 RECOVERY_LIMIT: Final = 1024 * 1024
 """Longest unreadable line, in bytes, in which an id is looked for."""
 
@@ -175,6 +181,8 @@ def parse(line: bytes) -> Message | list[Message | WireError]:
     # only now: encoding recurses, and the depth is known to be bounded
     encoded = _escape_separators(encoded) if exact else encode(value)
     if type(value) is list:
+        if len(value) > BATCH_LIMIT:
+            raise WireError(INVALID_REQUEST, f"more than {BATCH_LIMIT} messages in a batch")
         return [_member(member) for member in value]
     return _message(value, encoded)
 
@@ -214,6 +222,8 @@ def _judged(value: Json, encoded: bytes) -> Message:
                 raise WireError(INVALID_REQUEST, f"`{fold(key)}` is spelled in another case", known_id)
     if value.get("jsonrpc") != "2.0":
         raise WireError(INVALID_REQUEST, '`jsonrpc` must be "2.0"', known_id)
+    if type(id) is str and len(id) > ID_LIMIT:
+        raise WireError(INVALID_REQUEST, f"an `id` of more than {ID_LIMIT} characters")
     if has_id and not valid_id:
         raise WireError(INVALID_REQUEST, "`id` must be a string or an integer")
     if "method" in value:
@@ -267,6 +277,12 @@ def fold(key: str) -> str:
     return key.lower() if key.isascii() else key.upper().casefold()
 
 
+def miscased(value: Json, known: Collection[str]) -> bool:
+    """True where `value` has one of the `known` names in another case: a reader that ignores case would act on it."""
+    unknown = [key for key in value if key not in known]
+    return bool(unknown) and not {fold(key) for key in unknown}.isdisjoint(fold(key) for key in known)
+
+
 _PARAMS_FOLDED: Final = frozenset(fold(key) for key in _PARAMS)
 
 
@@ -309,6 +325,10 @@ def _integer(text: str) -> int:
     return int(text)
 
 
+def _short_integer(text: str) -> int | None:
+    return int(text) if len(text) <= DIGIT_LIMIT else None
+
+
 def _number(text: str) -> float | Decimal:
     value = float(text)
     if value in (float("inf"), float("-inf")):
@@ -345,7 +365,7 @@ def _recovered(line: bytes) -> tuple[Id | None, Shape]:
     if len(line) > RECOVERY_LIMIT:
         return nothing
     try:
-        pairs = json.loads(line.replace(b"\r", b" ").decode("utf-8"), object_pairs_hook=list)
+        pairs = json.loads(line.replace(b"\r", b" ").decode("utf-8"), object_pairs_hook=list, parse_int=_short_integer)
     except (ValueError, RecursionError):
         return nothing
     if type(pairs) is not list or not all(type(pair) is tuple for pair in pairs):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from mcpwrap.core.jsonrpc import Json
+from mcpwrap.core.jsonrpc import Json, miscased
 
 OWN_PREFIX: Final = "mcpwrap_"
 """Tools of this prefix are mcpwrap's own; a server's are hidden (POLICY.md §5)."""
@@ -38,7 +38,7 @@ def filtered(result: Json, key: str, field: str, shown: Callable[[str], bool]) -
 
 
 def _is_shown(item: Any, field: str, shown: Callable[[str], bool]) -> bool:
-    if not isinstance(item, dict):
+    if not isinstance(item, dict) or miscased(item, (field,)):
         return False
     text = item.get(field)
     return isinstance(text, str) and shown(text)

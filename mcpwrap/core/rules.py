@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -79,6 +80,8 @@ class Pattern(msgspec.Struct, frozen=True):
     literal: str | None
     prefix: str | None
     regex: _Regex | None
+    parts: tuple[str, ...] | None = None
+    """the literal parts between stars that match anything; None where a star stays within a segment"""
 
     @classmethod
     def parse(cls, text: str, *, line: int, uri: bool = False, variables: Mapping[str, str] | None = None) -> Pattern:
@@ -107,7 +110,10 @@ class Pattern(msgspec.Struct, frozen=True):
             literal = "".join(s for s in symbols if isinstance(s, str))
         elif symbols[-1] is _Star.ANY and all(isinstance(s, str) for s in symbols[:-1]):
             prefix = "".join(s for s in symbols[:-1] if isinstance(s, str))
-        return cls(text, line, symbols, literal, prefix, None)
+        parts = None
+        if _Star.SEGMENT not in symbols:
+            parts = tuple("".join("\0" if s is _Star.ANY else str(s) for s in symbols).split("\0"))
+        return cls(text, line, symbols, literal, prefix, None, parts)
 
     @property
     def universal(self) -> bool:
@@ -122,7 +128,7 @@ class Pattern(msgspec.Struct, frozen=True):
             return text.startswith(self.prefix)
         if self.regex is not None:
             return self.regex.fullmatch(text) is not None
-        return self.covers(text)
+        return _in_order(self.parts, text) if self.parts is not None else _segments(self.symbols).fullmatch(text) is not None
 
     def covers(self, text: Text) -> bool:
         """True where every way to fill the holes of `text` matches. May miss one (a regular expression over holes)."""
@@ -171,6 +177,33 @@ class Pattern(msgspec.Struct, frozen=True):
                 states.add(i + 1)
                 todo.append(i + 1)
         return states
+
+
+def _in_order(parts: tuple[str, ...], text: str) -> bool:
+    """True where `text` is `parts` in their order with anything between them: the first places found are as good as any."""
+    first, *middle, last = parts
+    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in middle:
+        at = text.find(part, at, end)
+        if at < 0:
+            return False
+        at += len(part)
+    return True
+
+
+@lru_cache(maxsize=2048)
+def _segments(symbols: tuple[_Symbol, ...]) -> _Regex:
+    """A glob with stars that stay within a segment, as a regular expression of linear time; made on first use."""
+    import re2
+
+    stars = {_Star.SEGMENT: "[^/]*", _Star.ANY: ".*"}
+    pattern = "".join(stars[s] if isinstance(s, _Star) else re2.escape(s) for s in symbols)
+    options = re2.Options()
+    options.dot_nl = True
+    regex: _Regex = re2.compile(pattern, options)
+    return regex
 
 
 def _symbols(text: str, *, uri: bool, values: Mapping[str, str]) -> Iterable[_Symbol]:
@@ -253,6 +286,15 @@ class Rule(msgspec.Struct, frozen=True):
         return None
 
 
+def _unfit(text: Text) -> str:
+    """Why `text` can't be judged: it is too long, or no Unicode text (a lone surrogate, which no matcher takes)."""
+    if len(text) > NAME_LIMIT:
+        return f"longer than {NAME_LIMIT} characters"
+    if any(c is not HOLE and "\ud800" <= c <= "\udfff" for c in text):
+        return "no Unicode text"
+    return ""
+
+
 class Reason(msgspec.Struct, frozen=True):
     """Why a decision came out as it did: one rule and where it stands (a determining rule, AuthZEN 1.0)."""
 
@@ -287,14 +329,14 @@ class RuleTable(msgspec.Struct, frozen=True):
 
     def decide(self, text: str) -> Decision:
         """Judge one whole name or URI."""
-        if len(text) > NAME_LIMIT:
-            return self._denial(f"longer than {NAME_LIMIT} characters")
+        if why := _unfit(text):
+            return self._denial(why)
         return self._combine([(rule, pattern) for rule in self.rules if (pattern := rule.match(text))])
 
     def decide_open(self, text: Text) -> Decision:
         """Judge a text with holes as a list does: denied only where it surely is (POLICY.md §3)."""
-        if len(text) > NAME_LIMIT:
-            return self._denial(f"longer than {NAME_LIMIT} characters")
+        if why := _unfit(text):
+            return self._denial(why)
         found = []
         for rule in self.rules:
             sure = rule.effect is Outcome.DENY or not rule.admits

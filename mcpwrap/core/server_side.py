@@ -23,6 +23,7 @@ from mcpwrap.core.jsonrpc import (
     WireError,
     encode,
     id_key,
+    miscased,
 )
 from mcpwrap.core.listing import OWN_PREFIX, filtered, status_tool, uncached
 from mcpwrap.core.methods import INPUT_METHODS, LEGACY, MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
@@ -39,6 +40,26 @@ INPUTS_LIMIT: Final = 256
 """``inputRequests`` of one answer, and characters of a key: the keys are kept until the call is forgotten."""
 
 _NOT_IN_LEGACY: Final = "the server asked for input in a way that this protocol revision doesn't have"
+
+_TEXTS: Final = frozenset({"notifications/message", "notifications/tasks/status", "notifications/progress"})
+
+_RESULT_NAMES: Final = frozenset(
+    {
+        *(
+            "resultType",
+            "inputRequests",
+            "requestState",
+            "content",
+            "structuredContent",
+            "isError",
+            "contents",
+            "messages",
+            "_meta",
+        ),
+        *("tools", "prompts", "resources", "resourceTemplates", "tasks", "nextCursor", "task", "taskId", "ttlMs", "cacheScope"),
+    }
+)
+"""Names in a result that some reader acts on, and that are judged or filtered by."""
 
 _RESULT_TYPES: Final = frozenset({"complete", "input_required", "task"})
 
@@ -96,6 +117,8 @@ class ServerSide:
         result = answer.result
         status = "error" if result.get("isError") is True else "ok"
         try:
+            if not result.keys() <= _RESULT_NAMES and miscased(result, _RESULT_NAMES):
+                raise Unfit("a name in the result is spelled in another case")
             if "inputRequests" in result and (pending.row is None or pending.row.holds not in _MAY_ASK):
                 raise Unfit("the server asked for input where it can't")
             kind = result.get("resultType", "complete")
@@ -246,7 +269,7 @@ class ServerSide:
         for word in self._words(requests).values():
             if self._judge_word(word) >= Outcome.ASK:
                 raise Unfit(f"the task asks for {word}, which isn't permitted", policy=True)
-        self._state.inputs(task_key(task)).issued.update(requests)
+        self._state.inputs(task_key(task)).issued = set(requests)
 
     def _asks(self, p: Pending, result: Json, key: bytes, out: list[Command]) -> Json:
         """The same policy for ``inputRequests`` as for requests of their own (MCP 2026-07-28, basic/patterns/mrtr)."""
@@ -255,6 +278,8 @@ class ServerSide:
             return result
         words = self._words(requests)
         inputs = self._state.inputs(key)
+        # one round's keys are answered in the next call; older ones mean nothing any more
+        inputs.issued, inputs.declined = set(), {}
         kept = dict(requests)
         for name, word in words.items():
             outcome = self._judge_word(word)
@@ -379,7 +404,7 @@ class ServerSide:
             except Unfit as unfit:
                 self._drop(m, str(unfit), out)
                 return
-        if len(m.encoded) > TEXT_LIMIT and m.method in ("notifications/message", "notifications/tasks/status"):
+        if len(m.encoded) > TEXT_LIMIT and m.method in _TEXTS:
             self._drop(m, f"longer than {TEXT_LIMIT} bytes", out)
             return
         if state.adapted is not None:

@@ -171,16 +171,17 @@ class State(msgspec.Struct):
         decision: Decision,
         request_id: Id | None = None,
         ref: str = "",
-        at_most: int = 0,
         **target: Any,
     ) -> str:
-        """Record a refusal (or an alteration) and return its ref; notifications in a flood are recorded by sample."""
-        if event == "notification":
+        """Record a refusal (or an alteration) and return its ref; what is dropped without an answer is recorded by sample in a
+        flood, and so is all that a server does: else a flood would push old records out of the audit.
+        """
+        if event in ("notification", "response") or direction == "server":
             self.noise += 1
             if self.noise > NOISE_LIMIT and self.noise % NOISE_LIMIT:
                 return ""
             if self.noise > NOISE_LIMIT:
-                target["note"] = f"one of {self.noise} refused notifications"
+                target["note"] = f"one of {self.noise} refused messages"
         ref = ref or self.next_ref()
         out.append(
             Record(

@@ -11,15 +11,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
-from mcpwrap.core.rules import HOLE, Hole, Text
+from mcpwrap.core.rules import HOLE, NAME_LIMIT, Hole, Text
 
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SEPARATOR: Final = re.compile(r"%2f|%5c|%00|%25[0-9a-f]{2}", re.IGNORECASE)
+_ENCODED_PLAIN: Final = re.compile(r"%(?:2d|2e|5f|7e|3[0-9]|[46][1-9a-f]|[57][0-9a])", re.IGNORECASE)
+"""An unreserved character (RFC 3986 §2.3) that is encoded all the same: another spelling of the same URI."""
+
 _PIECES: Final = re.compile(r"(\{[^{}]*\})")
 
 
 def ambiguity(uri: str) -> str | None:
     """Why `uri` can't be judged as it stands, or None where it can."""
+    if len(uri) > NAME_LIMIT:
+        return f"a URI of more than {NAME_LIMIT} characters"
     if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in uri) or uri != uri.strip():
         return "control characters or outer white space in the URI"
     if "\\" in uri:
@@ -29,8 +34,18 @@ def ambiguity(uri: str) -> str | None:
     path = re.split(r"[?#]", uri, maxsplit=1)[0]
     if _ENCODED_SEPARATOR.search(path):
         return "an encoded separator in the URI"
+    scheme, colon, rest = path.partition(":")
+    if colon and scheme != scheme.lower():
+        return "a scheme in upper case"
+    authority = rest[2:].partition("/")[0] if rest.startswith("//") else ""
+    if authority != authority.lower():
+        return "a host in upper case"
+    if scheme == "file" and (not rest.startswith("///") or "//" in rest[2:]):
+        return "a `file:` URI in another spelling than `file:///path`"
     if any(unquote(segment) in (".", "..") for segment in path.split("/")):
         return "a dot segment in the URI"
+    if _ENCODED_PLAIN.search(uri):
+        return "an encoded plain character in the URI"
     return None
 
 

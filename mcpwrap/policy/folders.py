@@ -202,6 +202,8 @@ def _read(path: str, *, by_root: bool) -> bytes:
             raise ConfigError(
                 f"`{name}` can be written by others than root", file=path, hint=f"chown root {path}; chmod 644 {path}"
             )
+        if _POSIX and not by_root and found.st_mode & 0o002:
+            raise ConfigError(f"`{name}` is writable for everybody", file=path, hint=f"chmod o-w {path}")
         return _bounded(fd, name, path)
     except OSError as error:
         raise ConfigError(f"`{name}` can't be read: {_reason(error)}", file=path) from error

@@ -8,6 +8,7 @@ from where the data come, so that a slow peer makes the other one wait instead o
 from __future__ import annotations
 
 import os
+import select
 import stat
 import threading
 from asyncio import AbstractEventLoop
@@ -90,6 +91,14 @@ class Input:
             if not taken:
                 return
             left -= taken
+
+    def hung_up(self) -> bool:
+        """True where the other end is closed, though nothing is read just now."""
+        if not self._watchable or self._ended:
+            return False
+        poll = select.poll()
+        poll.register(self._fd, 0)  # a hang-up is told unasked
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         """Stop for good. The descriptor stays with its owner."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SEND_S = 1.0
 """How long the guardian may leave a request unread; it reads at once, or it is stopped."""
-CLOSE_S = 1.0
-"""How long `Guardian.close` waits; the guardian goes on killing after that."""
+CLOSE_S = 0.5
+"""How long `Guardian.close` waits for a guardian; one that takes longer is killed, and what it leaves is hunted."""
 ADOPT_S = 1.0
 """How long what a dead guardian left is hunted."""
 
@@ -140,6 +140,8 @@ class Guardian:
             poll = select.poll()
             poll.register(self._control, select.POLLIN)
             if not poll.poll(max(0, int((end - time.monotonic()) * 1000))):
+                # it was stopped, by the server for one: then it goes, and the server with it
+                self._clean_up()
                 break
         self._control.close()
         self._lost = True

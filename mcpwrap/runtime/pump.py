@@ -41,6 +41,9 @@ KILL_AFTER_S: Final = 1.5
 GIVE_UP_S: Final = 1.7
 """When the shim ends whatever the server does; clients send SIGTERM two seconds after EOF (PROTOCOL.md §6)."""
 
+HURRIED_S: Final = 0.5
+"""How long after SIGTERM a server that doesn't read is killed, once its client is gone."""
+
 FLUSH_S: Final = 0.2
 """How long the end waits for a client that still reads."""
 
@@ -101,6 +104,7 @@ class Pump:
         self._server_stderr: ServerStderr | None = None
         self._stopping = False
         self._unguarded = False
+        self._hung_up = False
         self._fault: Exception | None = None
         self._client_out = Output(self._loop, 1, on_level=self._level("client"), on_broken=self._client_gone, own=False)
         self._client_in = Input(self._loop, 0, self._from_client)
@@ -323,6 +327,10 @@ class Pump:
     def _watch(self) -> None:
         if not self._ending:
             self._look(monotonic())
+            if "server" in self._crowded and not self._hung_up and self._client_in.hung_up():
+                # the client is gone, and its end isn't read because the server doesn't read
+                self._hung_up = True
+                self._guardian.shutdown(0.0, HURRIED_S)
             self._loop.call_later(WATCH_S, self._watch)
 
     def _look(self, at: float) -> None:

@@ -39,6 +39,11 @@ def told(kind: str) -> None:
     note(f"#pid {kind} {os.getpid()}".encode())
 
 
+def leave(number: int, frame: object) -> None:
+    note(b"#asked")
+    os._exit(0)
+
+
 def linger(kind: str) -> None:
     """Stay for good, deaf to polite signals, holding all that was inherited."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -84,6 +89,8 @@ def act(action: Any, question: Any, first: Any) -> None:
         case "deaf":
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)
+        case "polite":  # goes when it is asked, and notes that
+            signal.signal(signal.SIGTERM, leave)
         case "pause":
             while True:
                 signal.pause()

@@ -109,6 +109,7 @@ def test_a_killed_server_fails_its_calls_and_holds_the_session(arena: Arena) -> 
 def test_a_killed_guardian_takes_the_server_along_and_the_session_stays_held_for_good(arena: Arena) -> None:
     with arena.run(STUBBORN) as shim:
         shim.open()
+        shim.fence()
         family = family_of(arena, shim)
         os.kill(family.pop("guardian"), signal.SIGKILL)
         shim.wait_for_method("notifications/tools/list_changed")

@@ -86,6 +86,7 @@ def test_a_script_of_the_project_that_is_swapped_after_trust_is_not_run(arena: A
 def test_the_policy_that_was_accepted_goes_on_judging_when_the_agent_edits_the_file(arena: Arena) -> None:
     with arena.run() as shim:
         shim.open()
+        shim.fence()
         arena.policy('allow = ["*"]\n')
         shim.wait_for_method("notifications/tools/list_changed")
         assert shim.call("evil")["error"]["code"] == -32602
@@ -99,6 +100,7 @@ def test_the_policy_that_was_accepted_goes_on_judging_when_the_agent_edits_the_f
 def test_a_project_file_that_is_no_file_any_more_holds_the_session_and_ends_the_server(arena: Arena, edit: str) -> None:
     with arena.run() as shim:
         shim.open()
+        shim.fence()
         file = arena.project.root / "mcpwrap.toml"
         other = arena.project.root / "other.toml"
         match edit:
@@ -124,6 +126,7 @@ def test_a_project_file_that_is_no_file_any_more_holds_the_session_and_ends_the_
 def test_a_lock_file_that_appears_counts_as_a_change(arena: Arena) -> None:
     with arena.run() as shim:
         shim.open()
+        shim.fence()
         (arena.project.root / "mcpwrap.lock").write_text("", encoding="utf-8")
         shim.wait_for_method("notifications/tools/list_changed")
         assert "changed since it was trusted" in shim.call("mcpwrap_status")["result"]["content"][0]["text"]
@@ -133,6 +136,7 @@ def test_a_lock_file_that_appears_counts_as_a_change(arena: Arena) -> None:
 def test_an_edit_that_keeps_size_and_time_is_noticed(arena: Arena) -> None:
     with arena.run() as shim:
         shim.open()
+        shim.fence()
         file = arena.project.root / "mcpwrap.toml"
         before = file.stat()
         file.write_text(file.read_text("utf-8").replace('deny = ["evil"]', 'deny = ["even"]'), encoding="utf-8")

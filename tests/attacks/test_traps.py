@@ -65,43 +65,43 @@ def test_one_carriage_return_before_the_line_feed_is_taken_off(arena: Arena) -> 
 # 2 and 10: two names
 
 
-@pytest.mark.parametrize(
-    "params",
-    [
-        '{"name":"safe","name":"evil"}',
-        '{"name":"evil","name":"safe"}',
-        '{"name":"safe","n\\u0061me":"evil"}',
-        '{"name":"safe","Name":"evil"}',
-        '{"Name":"evil"}',
-        '{"name":"safe","NAME":"evil"}',
-        '{"name":"safe","arguments":{"path":"a","path":"b"}}',
-        '{"name":"safe","arguments":{"path":"a","Path":"b"}}',
-        '{"name":"safe","arguments":{"deep":[{"path":"a","path":"b"}]}}',
-        '{"name":"safe"},"params":{"name":"evil"}',
-        '{"name":"safe"},"Params":{"name":"evil"}',
-        '{"name":"safe"},"Method":"resources/read"',
-    ],
-)
-def test_a_call_with_a_name_that_two_readers_may_take_differently_is_refused(arena: Arena, params: str) -> None:
-    with arena.run() as shim:
-        shim.open()
-        shim.send_bytes(f'{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{params}}}\n'.encode())
-        answer = shim.answer_to(7)
-        shim.fence()
-        assert arena.called() == []
-        assert answer["error"]["code"] in (-32600, -32602)
-        assert arena.the_record(ref_of(answer))["status"] == "refused"
+AMBIGUOUS = [
+    '{"name":"safe","name":"evil"}',
+    '{"name":"evil","name":"safe"}',
+    '{"name":"safe","n\\u0061me":"evil"}',
+    '{"name":"safe","Name":"evil"}',
+    '{"Name":"evil"}',
+    '{"name":"safe","NAME":"evil"}',
+    '{"name":"safe","arguments":{"path":"a","path":"b"}}',
+    '{"name":"safe","arguments":{"path":"a","Path":"b"}}',
+    '{"name":"safe","arguments":{"deep":[{"path":"a","path":"b"}]}}',
+    '{"name":"safe"},"params":{"name":"evil"}',
+    '{"name":"safe"},"Params":{"name":"evil"}',
+    '{"name":"safe"},"Method":"resources/read"',
+]
 
 
-@pytest.mark.parametrize("id_", ["null", "true", "7.0", "7.5", "[7]", '{"a":1}', "1e2"])
-def test_an_id_that_readers_take_for_none_makes_no_notification_of_a_call(arena: Arena, id_: str) -> None:
+def test_a_call_with_a_name_that_two_readers_may_take_differently_is_refused(arena: Arena) -> None:
     with arena.run() as shim:
         shim.open()
-        shim.send_bytes(f'{{"jsonrpc":"2.0","id":{id_},"method":"tools/call","params":{{"name":"safe"}}}}\n'.encode())
+        for id_, params in enumerate(AMBIGUOUS, start=1):
+            shim.send_bytes(f'{{"jsonrpc":"2.0","id":{id_},"method":"tools/call","params":{params}}}\n'.encode())
+            answer = shim.answer_to(id_)
+            assert answer["error"]["code"] in (-32600, -32602), params
+            assert arena.the_record(ref_of(answer))["status"] == "refused"
         shim.fence()
         assert arena.called() == []
-    (record,) = arena.refused()
-    assert record["reasons"][0]["text"] == "`id` must be a string or an integer"
+
+
+def test_an_id_that_readers_take_for_none_makes_no_notification_of_a_call(arena: Arena) -> None:
+    ids = ["null", "true", "7.0", "7.5", "[7]", '{"a":1}', "1e2"]
+    with arena.run() as shim:
+        shim.open()
+        for id_ in ids:
+            shim.send_bytes(f'{{"jsonrpc":"2.0","id":{id_},"method":"tools/call","params":{{"name":"safe"}}}}\n'.encode())
+        shim.fence()
+        assert arena.called() == []
+    assert [r["reasons"][0]["text"] for r in arena.refused()] == ["`id` must be a string or an integer"] * len(ids)
 
 
 def test_a_call_without_an_id_is_no_notification(arena: Arena) -> None:
@@ -237,27 +237,27 @@ def test_a_modern_session_gets_the_servers_own_discovery(arena: Arena) -> None:
 # 9: reading by the side
 
 
-@pytest.mark.parametrize(
-    ("uri", "why"),
-    [
-        ("secret://a", "no rule admits this resource"),
-        ("docs://a/%2e%2e/%2e%2e/secret", "a dot segment in the URI"),
-        ("docs://a/../secret", "a dot segment in the URI"),
-        ("docs://a/..%2fsecret", "an encoded separator in the URI"),
-        ("docs://a/%252e%252e/secret", "an encoded separator in the URI"),
-        ("docs://a\\..\\secret", "a backslash in the URI"),
-        ("docs://a\nsecret://a", "control characters or outer white space in the URI"),
-        (" docs://a", "control characters or outer white space in the URI"),
-        ("DOCS://a", "no rule admits this resource"),
-    ],
-)
-def test_a_resource_that_is_hidden_or_ambiguous_is_not_read(arena: Arena, uri: str, why: str) -> None:
+HIDDEN = [
+    ("secret://a", "no rule admits this resource"),
+    ("docs://a/%2e%2e/%2e%2e/secret", "a dot segment in the URI"),
+    ("docs://a/../secret", "a dot segment in the URI"),
+    ("docs://a/..%2fsecret", "an encoded separator in the URI"),
+    ("docs://a/%252e%252e/secret", "an encoded separator in the URI"),
+    ("docs://a\\..\\secret", "a backslash in the URI"),
+    ("docs://a\nsecret://a", "control characters or outer white space in the URI"),
+    (" docs://a", "control characters or outer white space in the URI"),
+    ("DOCS://a", "a scheme in upper case"),
+]
+
+
+def test_a_resource_that_is_hidden_or_ambiguous_is_not_read(arena: Arena) -> None:
     with arena.run() as shim:
         shim.open()
-        for id_, method in enumerate(("resources/read", "resources/subscribe"), start=1):
-            answer = shim.request(id_, method, {"uri": uri})
-            assert answer["error"]["code"] == -32002
-            assert arena.why(ref_of(answer)) == why
+        for number, (uri, why) in enumerate(HIDDEN, start=1):
+            for method in ("resources/read", "resources/subscribe"):
+                answer = shim.request(f"{method} {number}", method, {"uri": uri})
+                assert answer["error"]["code"] == -32002, uri
+                assert arena.why(ref_of(answer)) == why
     assert "resources/read" not in arena.methods()
     assert "resources/subscribe" not in arena.methods()
 

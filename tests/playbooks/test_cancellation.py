@@ -183,4 +183,4 @@ def test_a_flood_of_refused_notifications_is_recorded_by_sample() -> None:
         """)
     recorded = book.records[before:]
     assert len(recorded) == NOISE_LIMIT + 2
-    assert recorded[-1].note == f"one of {NOISE_LIMIT * 3} refused notifications"
+    assert recorded[-1].note == f"one of {NOISE_LIMIT * 3} refused messages"

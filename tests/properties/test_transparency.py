@@ -25,6 +25,8 @@ capabilities = {
     "roots": {"listChanged": True},
     "tasks": {"requests": {"sampling": {}}},
 }
+references = st.sampled_from([{"type": "ref/prompt", "name": "a"}, {"type": "ref/resource", "uri": "f:/{a}"}])
+announcements = st.sampled_from(["notifications/message", "notifications/tools/list_changed"])
 
 
 def _items(draw: st.DrawFn, field: str, of: st.SearchStrategy[str]) -> list[Any]:
@@ -47,9 +49,7 @@ def exchanges(draw: st.DrawFn, *, revision: str) -> tuple[dict[str, Any], dict[s
         case "resources/read" | "resources/subscribe" | "resources/unsubscribe":
             asked |= {"uri": draw(uris)}
         case "completion/complete":
-            asked |= {
-                "ref": draw(st.sampled_from([{"type": "ref/prompt", "name": "a"}, {"type": "ref/resource", "uri": "f:/{a}"}]))
-            }
+            asked |= {"ref": draw(references)}
         case "subscriptions/listen":
             asked |= {"notifications": {"toolsListChanged": True, "resourceSubscriptions": [draw(uris)], "taskIds": ["k"]}}
         case "tools/list":
@@ -107,16 +107,8 @@ def transcripts(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
                     ("<", {"id": f"q{number}", "error": {"code": draw(st.integers()), "message": "m", "data": draw(values)}})
                 )
         if draw(st.booleans()):
-            said.append(
-                (
-                    "<",
-                    {
-                        "method": draw(announcements),
-                        "params": draw(extras),
-                    },
-                )
-            )
-        while open_answers and draw(st.booleans()):
+            said.append(("<", {"method": draw(announcements), "params": draw(extras)}))
+        for _ in range(draw(st.integers(0, len(open_answers)))):
             said.append(open_answers.pop(draw(st.integers(0, len(open_answers) - 1))))
     return said + open_answers
 

@@ -52,6 +52,7 @@ def test_trust_that_is_taken_back_refuses_the_next_call_and_ends_the_server(aren
 def test_trust_that_is_given_again_lets_the_session_go_on_with_a_new_server(arena: Arena) -> None:
     with arena.run() as shim:
         shim.open()
+        shim.fence()
         first = arena.wait_for_pids("server")["server"]
         arena.project.mcpwrap("untrust")
         shim.wait_for_method(CHANGED)

@@ -129,6 +129,7 @@ def test_a_variable_that_is_let_through_after_all_lets_the_session_go_on(arena: 
 def test_a_server_that_dies_in_a_call_fails_all_that_is_in_flight_and_holds(arena: Arena, action: dict[str, int], how: str) -> None:
     with arena.run({"on": {"tools/call": [[], [action]]}}) as shim:
         shim.open()
+        shim.fence()
         shim.ask(7, "tools/call", tool("safe"))
         shim.ask(8, "tools/call", tool("logged"))
         for id_ in (7, 8):
@@ -176,6 +177,14 @@ def test_a_server_that_heeds_nothing_is_gone_with_the_session(arena: Arena, star
         shim.hang_up()
         assert shim.ended() == 0
         assert survivors(arena.pids().values(), END_S) == []
+
+
+def test_a_server_that_overlooks_the_end_of_its_input_is_asked_before_it_is_killed(arena: Arena) -> None:
+    with arena.run({"start": [{"polite": 1}], "eof": [{"pause": 1}]}) as shim:
+        shim.open()
+        shim.hang_up()
+        assert shim.ended() == 0
+    assert arena.log[-1] == b"#asked"
 
 
 def test_a_server_that_still_answers_after_the_end_of_its_input_is_heard(arena: Arena) -> None:
@@ -232,6 +241,7 @@ def test_a_typo_in_the_users_file_holds_the_session_until_it_is_mended(arena: Ar
     good = user_config.read_text("utf-8")
     with arena.start() as shim:
         shim.open()
+        shim.fence()
         user_config.write_text(good + f"[servers.{NAME}]\ndenny = ['*']\n", encoding="utf-8")
         shim.wait_for_method("notifications/tools/list_changed")
         text = held_text(shim)
