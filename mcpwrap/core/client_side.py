@@ -30,7 +30,7 @@ from mcpwrap.core.listing import OWN_PREFIX, STATUS_TOOL
 from mcpwrap.core.methods import MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
 from mcpwrap.core.redact import redact
 from mcpwrap.core.rules import HOLE, NAME_LIMIT, Decision, Outcome, ServerRules, Text
-from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY, Pending, State
+from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, IN_FLIGHT_LIMIT, VERSION_KEY, Pending, State
 from mcpwrap.core.state import denial as own_denial
 from mcpwrap.core.uris import ambiguity, completion_text
 
@@ -78,6 +78,10 @@ class ClientSide:
         if key in state.calls:
             # an answer would resolve the first call of this id
             self._refuse(message, own_denial("an id that is in flight can't be used again"), out, event="call")
+            return
+        if len(state.calls) >= IN_FLIGHT_LIMIT:
+            ref = self._refuse(message, own_denial(f"more than {IN_FLIGHT_LIMIT} calls in flight"), out, event="call")
+            out.append(ToClient(denial.broken(message.id, f"too many calls in flight (ref {ref})")))
             return
         meta = message.params.get("_meta")
         if type(meta) is not dict:

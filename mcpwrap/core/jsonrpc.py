@@ -29,6 +29,9 @@ DIGIT_LIMIT: Final = 4300
 BATCH_LIMIT: Final = 1000
 """Most messages in a batch: each takes 500 bytes here, however short it is on the wire."""
 
+CONTAINER_LIMIT: Final = 200_000
+"""Most objects and arrays in a line of the slow tier: 5 µs for each, a second for all, in which nothing else is read."""
+
 ID_LIMIT: Final = 1024
 """Longest id, in characters: it is kept while its request is in flight."""
 
@@ -299,6 +302,8 @@ def id_key(id: Id) -> Id:
 def _decode_strictly(line: bytes) -> Any:
     if b"\r" in line:
         raise WireError(PARSE_ERROR, "a carriage return inside a line", *_recovered(line))
+    if line.count(b"{") + line.count(b"[") > CONTAINER_LIMIT:
+        raise WireError(INVALID_REQUEST, f"more than {CONTAINER_LIMIT} objects and arrays in a line that isn't compact JSON")
     try:
         text = line.decode("utf-8")
         return json.loads(text, object_pairs_hook=_pairs, parse_int=_integer, parse_float=_number, parse_constant=_constant)

@@ -112,7 +112,13 @@ class Pattern(msgspec.Struct, frozen=True):
             prefix = "".join(s for s in symbols[:-1] if isinstance(s, str))
         parts = None
         if _Star.SEGMENT not in symbols:
-            parts = tuple("".join("\0" if s is _Star.ANY else str(s) for s in symbols).split("\0"))
+            pieces = [""]
+            for symbol in symbols:
+                if isinstance(symbol, str):
+                    pieces[-1] += symbol
+                else:
+                    pieces.append("")
+            parts = tuple(pieces)
         return cls(text, line, symbols, literal, prefix, None, parts)
 
     @property

@@ -29,7 +29,7 @@ from mcpwrap.core.listing import OWN_PREFIX, filtered, status_tool, uncached
 from mcpwrap.core.methods import INPUT_METHODS, LEGACY, MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
 from mcpwrap.core.redact import redact
 from mcpwrap.core.rules import Outcome, RuleTable
-from mcpwrap.core.state import SUBSCRIPTION_KEY, Pending, State
+from mcpwrap.core.state import IN_FLIGHT_LIMIT, SUBSCRIPTION_KEY, Pending, State
 from mcpwrap.core.state import denial as own_denial
 from mcpwrap.core.uris import template_text
 
@@ -332,6 +332,10 @@ class ServerSide:
         key = id_key(m.id)
         if key in state.server_calls:
             self._refuse_request(m, own_denial("an id that is in flight can't be used again"), out)
+            return
+        if len(state.server_calls) >= IN_FLIGHT_LIMIT:
+            ref = self._refuse_request(m, own_denial(f"more than {IN_FLIGHT_LIMIT} requests in flight"), out)
+            out.append(ToServer(denial.broken(m.id, f"too many requests in flight (ref {ref})")))
             return
         if state.adapted is not None:
             out.append(ToServer(adapt.refusal(m)))

@@ -26,6 +26,9 @@ DECISIONS_KEPT: Final = 4096
 NOISE_LIMIT: Final = 200
 """Refused notifications recorded one by one; from then on every `NOISE_LIMIT`-th, so that a flood doesn't fill the disk."""
 
+IN_FLIGHT_LIMIT: Final = 20_000
+"""Unanswered calls of one side; some 500 bytes are kept for each. No real client comes near."""
+
 CANCELLED_KEPT: Final = 1024
 """Cancelled calls whose late answer is still awaited, so that their ids can't be taken for new ones."""
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from mcpwrap.core.jsonrpc import (
+    BATCH_LIMIT,
+    ID_LIMIT,
     INVALID_PARAMS,
     INVALID_REQUEST,
     PARSE_ERROR,
@@ -21,6 +23,7 @@ from mcpwrap.core.jsonrpc import (
     encode,
     fold,
     id_key,
+    miscased,
     parse,
 )
 from tests.core.reading import SPACES, params_of, refused
@@ -111,6 +114,19 @@ def test_a_batch_is_read_member_by_member() -> None:
     assert parse(b"[]") == []
 
 
+def test_a_batch_is_bounded() -> None:
+    assert len(parse(b"[" + b"1," * (BATCH_LIMIT - 1) + b"1]")) == BATCH_LIMIT  # type: ignore[arg-type]
+    assert refused(b"[" + b"1," * BATCH_LIMIT + b"1]").reason == "more than 1000 messages in a batch"
+
+
+def test_an_id_is_bounded() -> None:
+    line = '{"jsonrpc":"2.0","id":"%s","method":"m"}'
+    assert isinstance(parse((line % ("i" * ID_LIMIT)).encode()), Request)
+    error = refused((line % ("i" * (ID_LIMIT + 1))).encode())
+    assert "1024 characters" in error.reason
+    assert error.id is None
+
+
 # keys
 
 
@@ -164,6 +180,14 @@ def test_names_that_differ_only_in_case_are_refused(params: dict[str, Any]) -> N
     error = refused(line)
     assert (error.code, error.id) == (INVALID_PARAMS, 1)
     assert "only in case" in error.reason
+
+
+@pytest.mark.parametrize(
+    ("value", "spelled"),
+    [({}, False), ({"a": 1}, False), ({"b": 1}, False), ({"A": 1}, True), ({"a": 1, "b": 1, "A": 1}, True), ({"\u017f": 1}, True)],
+)
+def test_a_known_name_in_another_case_is_found(value: dict[str, Any], spelled: bool) -> None:
+    assert miscased(value, {"a", "s"}) is spelled
 
 
 def test_names_of_other_depths_may_differ_in_case() -> None:
@@ -282,6 +306,11 @@ def test_what_other_characters_share_bytes_with_separators_stays() -> None:
         (b'{"jsonrpc":"2.0","id":1.0,"a":1,"a":1}', None),
         (b'[{"jsonrpc":"2.0","id":1,"a":1,"a":1}]', None),
         (b'"\r"', None),
+        (b'{"id":1,\r', None),
+        (b'{"id":1,\r"a":' + b"[" * 100_000, None),
+        (b'{"id":1,\r"a":"\xff"}', None),
+        (b'{"jsonrpc":"2.0","id":' + b"1" * 5000 + b',"method":"m"}', None),
+        (b'{"jsonrpc":"2.0","id":3,"method":"m","params":{"a":' + b"1" * 5000 + b"}}", 3),
         (b'{"jsonrpc":"2.0","id":"' + b"1" * RECOVERY_LIMIT + b'","a":1,"a":1}', None),
     ],
 )

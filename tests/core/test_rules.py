@@ -31,6 +31,9 @@ def pattern(text: str, *, uri: bool = False) -> Pattern:
         ("a[!b]*", ["a[!b]x"], ["acx"]),
         ("a.b", ["a.b"], ["axb"]),
         ("é*", ["é", "éx"], ["e"]),
+        ("*ab*ba*", ["abba", "xabxbax", "ab/ba"], ["aba", "ba ab"]),
+        ("a*ba", ["aba", "abba", "a/ba"], ["ba", "a", "abab"]),
+        ("*\0a", ["\0a", "x\0a"], ["xa"]),
     ],
 )
 def test_globs_in_names_match_the_whole_name_and_exact_in_case(text: str, matching: list[str], other: list[str]) -> None:
@@ -46,6 +49,9 @@ def test_globs_in_names_match_the_whole_name_and_exact_in_case(text: str, matchi
     [
         ("file:///docs/*", ["file:///docs/a", "file:///docs/"], ["file:///docs/a/b", "file:///docs"]),
         ("file:///docs/**", ["file:///docs/a", "file:///docs/a/b"], ["file:///docs"]),
+        ("*://*.x", ["a://b.x", "://.x"], ["a/b://b.x", "a://b/.x", "a://bx"]),
+        ("**/*.md", ["a/b.md", "/.md"], ["b.md", "a/b.mdx"]),
+        ("a*/\n**", ["a/\n", "ab/\n/c"], ["a/b/\n"]),
         ("file:///*/x", ["file:///a/x"], ["file:///a/b/x", "file:///x"]),
         ("file:///**/x", ["file:///a/x", "file:///a/b/x"], ["file:///x"]),
         ("docs://*", ["docs://a"], ["docs://a/b"]),
@@ -265,6 +271,14 @@ def test_a_name_that_is_too_long_is_denied_whatever_matches() -> None:
     assert everything.decide("a" * (NAME_LIMIT + 1)).denied
     assert not everything.decide_open([HOLE] * NAME_LIMIT).denied
     assert everything.decide_open([HOLE] * (NAME_LIMIT + 1)).denied
+
+
+def test_a_name_that_is_no_unicode_text_is_denied_whatever_matches() -> None:
+    """No matcher takes a lone surrogate, so a denial by an expression would be slipped past, or fail."""
+    everything = table("tool", {"allow": ["*"], "deny": ["^a.$"]})
+    assert everything.decide("a\ud800").reasons[0].text == "no Unicode text"
+    assert everything.decide_open(["a", "\udfff", HOLE]).denied
+    assert not everything.decide("\ue000").denied
 
 
 @pytest.mark.parametrize(

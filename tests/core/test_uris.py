@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mcpwrap.core.rules import HOLE
+from mcpwrap.core.rules import HOLE, NAME_LIMIT
 from mcpwrap.core.uris import ambiguity, completion_text, template_text
 
 
@@ -24,6 +24,16 @@ from mcpwrap.core.uris import ambiguity, completion_text, template_text
         ("file:///a%5Cb", "encoded separator"),
         ("file:///a%00", "encoded separator"),
         ("file:///%252e%252e/b", "encoded separator"),
+        ("FILE:///a", "scheme in upper case"),
+        ("Docs:a", "scheme in upper case"),
+        ("https://Example.com/a", "host in upper case"),
+        ("file://localhost/a", "another spelling"),
+        ("file:a", "another spelling"),
+        ("file:///a//b", "another spelling"),
+        ("file:////a", "another spelling"),
+        ("file:///%61", "encoded plain character"),
+        ("file:///a?b=%7E", "encoded plain character"),
+        ("file:///" + "a" * NAME_LIMIT, "more than 4096 characters"),
         ("file:///a\\b", "backslash"),
         ("file:///a?x=\\", "backslash"),
         ("file:///a%", "encodes nothing"),
@@ -57,6 +67,10 @@ def test_a_uri_that_two_readers_may_resolve_differently_is_ambiguous(uri: str, w
         "x:",
         "",
         "file:///a b",
+        "https://example.com/A//B",
+        "docs:a//b",
+        "file:///a?b//c",
+        "a/B",
     ],
 )
 def test_any_other_uri_can_be_judged_as_it_stands(uri: str) -> None:

@@ -126,3 +126,24 @@ def test_an_unreadable_answer_of_another_kind_of_id_fails_no_call() -> None:
         !! response direction=server outcome=deny
         !! response tools/call status=cancelled ref=r1
     """)
+
+
+@pytest.mark.parametrize("name", ["InputRequests", "TOOLS", "Content", "\u017ftructuredContent"])
+def test_a_result_with_a_known_name_in_another_case_fails_its_call(name: str) -> None:
+    handshaken(OPEN).play(f"""
+        >> 1 tools/list
+        -> 1 tools/list
+        << 1 = {{"tools": [], "{name}": {{}}}}
+        <- 1 ! -32603 a name in the result is spelled in another case
+        >> 2 tools/list
+        -> 2 tools/list
+        << 2 = {{"tools": [], "vendor": {{"Tools": 1}}}}
+        <- 2 = {{"tools": [], "vendor": {{"Tools": 1}}}}
+    """)
+
+
+def test_a_reference_with_a_known_name_in_another_case_is_refused() -> None:
+    handshaken(OPEN).play("""
+        >> 1 completion/complete {"ref": {"type": "ref/prompt", "name": "a", "Name": "b"}}
+        <- 1 ! -32602 a name in `ref` is spelled in another case
+    """)

@@ -7,10 +7,11 @@ import pytest
 from mcpwrap.core.commands import ToClient
 from mcpwrap.core.events import ClientLine, ServerLine
 from mcpwrap.core.framing import LineReader
-from mcpwrap.core.jsonrpc import BATCH_LIMIT, ID_LIMIT, WireError, encode, parse
+from mcpwrap.core.jsonrpc import BATCH_LIMIT, CONTAINER_LIMIT, ID_LIMIT, WireError, encode, parse
 from mcpwrap.core.listing import filtered
 from mcpwrap.core.rules import Outcome, Pattern, Rule, RuleTable, ServerRules
 from mcpwrap.core.session import Session
+from mcpwrap.core.state import IN_FLIGHT_LIMIT
 from mcpwrap.core.uris import ambiguity
 
 
@@ -116,3 +117,17 @@ def test_a_result_with_another_spelling_of_a_judged_name_does_not_pass() -> None
 
 def test_a_listed_item_with_two_spellings_of_its_name_is_taken_out() -> None:
     assert filtered({"tools": [{"name": "ok", "Name": "evil"}]}, "tools", "name", lambda _: True)[0] == {"tools": []}
+
+
+def test_a_line_of_countless_objects_outside_the_fast_tier_is_refused_before_it_is_read() -> None:
+    with pytest.raises(WireError, match="objects and arrays"):
+        parse(b"[" + b"{ }," * (CONTAINER_LIMIT + 1) + b"1]")
+
+
+def test_calls_in_flight_are_bounded() -> None:
+    allow = table((Outcome.ALLOW, "*"))
+    session = Session(server="s", refs="aaaa", rules=ServerRules("s", allow, allow, allow, allow, allow))
+    for n in range(IN_FLIGHT_LIMIT):
+        session.handle(ClientLine(b'{"jsonrpc":"2.0","id":%d,"method":"tools/list"}' % n, 0.0))
+    out = session.handle(ClientLine(b'{"jsonrpc":"2.0","id":"one more","method":"tools/list"}', 0.0))
+    assert [type(command).__name__ for command in out] == ["Record", "ToClient"]
