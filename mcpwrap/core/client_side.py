@@ -328,7 +328,7 @@ class ClientSide:
             out,
             params=params,
             ref=ref,
-            name=task or tool or uri or prompt,
+            name=task or tool,
             outcome=decision.outcome,
             key=call_key,
         )

@@ -143,7 +143,7 @@ class Session:
 
     def _client_batch(self, members: list[Message | WireError], at: float, out: list[Command]) -> None:
         state = self._state
-        if state.legacy_revision != BATCHING or state.hold or not members:
+        if state.legacy_revision != BATCHING or not members:
             why = "batches don't exist in this protocol revision" if members else "an empty batch"
             self._client_side.unreadable(WireError(INVALID_REQUEST, why), out)
             for member in members:

@@ -173,7 +173,6 @@ class State(msgspec.Struct):
         method: str,
         decision: Decision,
         request_id: Id | None = None,
-        ref: str = "",
         **target: Any,
     ) -> str:
         """Record a refusal (or an alteration) and return its ref; what is dropped without an answer is recorded by sample in a
@@ -185,7 +184,7 @@ class State(msgspec.Struct):
                 return ""
             if self.noise > NOISE_LIMIT:
                 target["note"] = f"one of {self.noise} refused messages"
-        ref = ref or self.next_ref()
+        ref = self.next_ref()
         out.append(
             Record(
                 Entry(

@@ -36,9 +36,10 @@ def test_an_exponent_that_no_decimal_holds_is_refused() -> None:
 @pytest.mark.parametrize("sign", ["", "-"])
 def test_an_integer_keeps_its_value(digits: int, sign: str) -> None:
     text = sign + "9" * (digits - len(sign) if digits == DIGIT_LIMIT else digits)
-    value, sent = params_of(text)
-    assert type(value) is int
-    assert sent == text
+    for space in SPACES:
+        value, sent = params_of(text, space=space)
+        assert type(value) is int
+        assert sent == text
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -98,6 +99,13 @@ def test_objects_count_like_arrays() -> None:
     assert isinstance(parse(line), Notification)
     deeper = line.replace(b'"a":1', b'"a":{}')
     assert "nested" in refused(deeper.replace(b'{"a":{}', b'{"b":1,"a":[{}]')).reason
+
+
+@pytest.mark.parametrize(("opening", "closing"), [('[{"a":', "}]"), ('{"a":[', "]}")])
+def test_arrays_and_objects_in_turns_are_as_deep(opening: str, closing: str) -> None:
+    line = '{"jsonrpc":"2.0","method":"m","params":{"a":%s1%s}}'
+    assert isinstance(parse((line % (opening * 127, closing * 127)).encode()), Notification)
+    assert "nested" in refused((line % (opening * 128, closing * 128)).encode()).reason
 
 
 @pytest.mark.parametrize("depth", [300, 450, 600, 990, 5_000, 100_000])

@@ -49,6 +49,10 @@ def test_any_other_value_stays(key: str, value: Any) -> None:
     assert redact({key: value}, whole=True) == {key: value}
 
 
+def test_what_only_sounds_like_a_count_is_redacted_where_it_is_text() -> None:
+    assert redact({"max_token": "abc", "token_limit": ["abc"]}, whole=True) == {"max_token": REDACTED, "token_limit": REDACTED}
+
+
 def test_an_over_long_key_is_searched_as_well() -> None:
     key = "x" * 1000 + "password"
     assert redact({key: "a", "y" * 1000: "a"}, whole=True) == {key: REDACTED, "y" * 1000: "a"}

@@ -97,7 +97,7 @@ def test_what_only_begins_or_ends_like_an_expression_is_a_literal(text: str) -> 
     [
         ("", "can't be empty"),
         ("a" * (NAME_LIMIT + 1), "at most 4096"),
-        ("^($", "no valid RE2 expression"),
+        ("^($", "`^($` is no valid RE2 expression: missing )"),
         ("^(?=a)$", "no valid RE2 expression"),
         (r"^(a)\1$", "no valid RE2 expression"),
         ("${nobody}/x", "unknown substitution in `${nobody}/x` (known here: none)"),
@@ -108,6 +108,10 @@ def test_a_pattern_that_cannot_be_used_is_refused(text: str, why: str) -> None:
     with pytest.raises(PatternError) as raised:
         pattern(text)
     assert why in str(raised.value)
+
+
+def test_a_pattern_of_the_limit_itself_is_read() -> None:
+    assert pattern("a" * NAME_LIMIT).matches("a" * NAME_LIMIT)
 
 
 def test_a_substitution_is_put_in_literally() -> None:
@@ -155,6 +159,9 @@ def holes(text: str) -> Text:
         ("a", "_b", False, False),
         ("ab", "_b", False, True),
         ("a/*", "a/_", False, True),
+        ("a/*", "a/b/_", False, False),
+        ("*x**", "a/x_", False, False),
+        ("*x**", "ax_", True, True),
         ("a/**", "a/_", True, True),
         ("a/**", "a/_/b", True, True),
         ("a/**", "a_", False, True),

@@ -21,7 +21,9 @@ def test_refs_begin_with_the_runs_own_and_never_come_twice() -> None:
 def test_a_decision_is_kept_until_the_rules_change() -> None:
     one = state()
     first = one.decide(OPEN.tools, "a")
+    other = one.decide(OPEN.tools, "b")
     assert one.decide(OPEN.tools, "a") is first
+    assert one.decide(OPEN.tools, "b") is other
     assert one.decide(CLOSED.prompts, "a").denied
     one.use(CLOSED)
     assert one.decide(CLOSED.tools, "a").denied

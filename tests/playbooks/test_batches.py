@@ -45,6 +45,8 @@ def test_initialize_in_a_batch_is_refused() -> None:
     handshaken(OPEN, "2025-03-26").play("""
         >> [{"id": 1, "method": "initialize", "params": {}}]
         <- [{"id": 1, "error": {"code": -32600, "message": "`initialize` in a batch (ref r1)"}}]
+        >> [{"method": "initialize"}]
+        !! notification initialize outcome=deny why~a request without an id
     """)
 
 
@@ -58,9 +60,12 @@ def test_an_empty_batch_is_recorded_and_dropped() -> None:
 @pytest.mark.parametrize("revision", ["2024-11-05", "2025-06-18", "2025-11-25"])
 def test_outside_that_revision_each_id_of_a_batch_is_refused(revision: str) -> None:
     handshaken(OPEN, revision).play("""
-        >> [{"id": 1, "method": "tools/call", "params": {"name": "read"}}, {"method": "notifications/x"}, {"id": 2, "result": {}}, {"id": 3}]
+        >> [{"id": 1, "method": "tools/call", "params": {"name": "read"}}, {"method": "notifications/x"}, {"id": 2, "result": {}}, {"id": 3}, 5]
         <- 1 ! -32600 batches don't exist in this protocol revision
         <- 3 ! -32600 batches don't exist in this protocol revision
+        !! notification outcome=deny why~batches don't exist
+        !! call outcome=deny request_id=1
+        !! call outcome=deny request_id=3
     """)  # noqa: E501
 
 

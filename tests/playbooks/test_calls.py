@@ -10,7 +10,7 @@ from tests.playbooks.policy import CLOSED, OPEN, policy
 RULES = policy(
     {"allow": ["read_*"], "log": ["make_*"], "ask": ["write_*"], "deny": ["read_secret"]},
     resources={"allow": ["file:///docs/**"], "ask": ["file:///docs/draft/**"], "log": ["file:///docs/log"]},
-    prompts={"allow": ["greet"], "ask": ["sign"]},
+    prompts={"allow": ["greet"], "ask": ["sign"], "log": ["watch"]},
 )
 
 
@@ -96,8 +96,11 @@ def test_prompts_follow_their_own_rules() -> None:
         !! call prompts/get outcome=allow prompt=greet
         << 1 = {"messages": []}
         <- 1 = {"messages": []}
+        >> 9 prompts/get {"name": "watch"}
+        -> 9 prompts/get {"name": "watch"}
+        ** files › watch runs, logged (ref r2)
         >> 2 prompts/get {"name": "hidden"}
-        <- 2 ! -32602 Unknown prompt: hidden (ref r2)
+        <- 2 ! -32602 Unknown prompt: hidden (ref r3)
         !! call prompts/get outcome=deny prompt=hidden
         >> 3 prompts/get {"name": "sign"}
         <- 3 ! -31403 the prompt sign was not run: the policy asks a person first

@@ -52,6 +52,19 @@ def test_a_cancellation_of_nothing_that_is_in_flight_is_dropped(id: str) -> None
     """)
 
 
+def test_ids_that_are_texts_are_cancelled_as_well() -> None:
+    handshaken(OPEN).play("""
+        >> "a" ping
+        -> "a" ping
+        >> notifications/cancelled {"requestId": "a"}
+        -> notifications/cancelled {"requestId": "a"}
+        << "b" roots/list
+        <- "b" roots/list
+        << notifications/cancelled {"requestId": "b"}
+        <- notifications/cancelled {"requestId": "b"}
+    """)
+
+
 def test_a_call_is_cancelled_once() -> None:
     handshaken(OPEN).play(f"""
         >> 1 tools/call {CALL}
@@ -88,6 +101,30 @@ def test_cancelled_calls_that_are_never_answered_do_not_pile_up() -> None:
         -> 1 ping
         >> 3 ping
         !! call outcome=deny why~an id that is in flight
+    """)
+
+
+def test_an_id_that_is_used_again_after_its_late_answer_is_a_call_like_any_other() -> None:
+    book = handshaken(OPEN)
+    book.play("""
+        >> 1 ping
+        -> 1 ping
+        >> notifications/cancelled {"requestId": 1}
+        -> notifications/cancelled {"requestId": 1}
+        << 1 = {}
+        >> 1 ping
+        -> 1 ping
+    """)
+    for number in range(2, CANCELLED_KEPT + 3):
+        book.play(f"""
+            >> {number} ping
+            -> {number} ping
+            >> notifications/cancelled {{"requestId": {number}}}
+            -> notifications/cancelled {{"requestId": {number}}}
+        """)
+    book.play("""
+        << 1 = {"still": "awaited"}
+        <- 1 = {"still": "awaited"}
     """)
 
 
@@ -167,6 +204,21 @@ def test_the_clients_progress_passes_for_the_servers_open_question_only() -> Non
         >> notifications/progress {"progressToken": "3", "progress": 1}
         !! notification direction=client outcome=deny why~progress of nothing
         >> notifications/progress {"progress": 1}
+        !! notification outcome=deny
+        >> notifications/progress {"progressToken": 4, "progress": 1}
+        !! notification outcome=deny
+        >> notifications/progress {"progressToken": [3], "progress": 1}
+        !! notification outcome=deny
+        << 6 sampling/createMessage {"_meta": {"progressToken": "t"}}
+        <- 6 sampling/createMessage {"_meta": {"progressToken": "t"}}
+        << 7 sampling/createMessage {"_meta": {"progressToken": true}}
+        <- 7 sampling/createMessage {"_meta": {"progressToken": true}}
+        >> notifications/progress {"progressToken": "t", "progress": 1}
+        -> notifications/progress {"progressToken": "t", "progress": 1}
+        >> notifications/progress {"progressToken": true, "progress": 1}
+        !! notification outcome=deny
+        >> notifications/progress {"progressToken": 1, "progress": 1}
+        !! notification outcome=deny
         >> 5 = {}
         -> 5 = {}
         >> notifications/progress {"progressToken": 3, "progress": 2}
@@ -174,13 +226,26 @@ def test_the_clients_progress_passes_for_the_servers_open_question_only() -> Non
     """)
 
 
-def test_a_flood_of_refused_notifications_is_recorded_by_sample() -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        '<< notifications/progress {"progress": 1}',
+        '>> notifications/progress {"progress": 1}',
+        ">> 9 = {}",
+        "<< 9 = {}",
+        "<< |junk",
+        "<< 5 ping",
+    ],
+)
+def test_a_flood_of_what_is_dropped_is_recorded_by_sample(line: str) -> None:
     book = handshaken(OPEN)
+    book.play("""
+        << 5 ping
+        <- 5 ping
+    """)
     before = len(book.records)
     for _ in range(NOISE_LIMIT * 3):
-        book.play("""
-            << notifications/progress {"progress": 1}
-        """)
+        book.play(line)
     recorded = book.records[before:]
     assert len(recorded) == NOISE_LIMIT + 2
     assert recorded[-1].note == f"one of {NOISE_LIMIT * 3} refused messages"

@@ -120,11 +120,26 @@ def test_a_stateless_client_may_listen_and_is_told_when_the_reason_is_gone() -> 
         !! call outcome=deny why~an id that is in flight
         >> 2 subscriptions/listen {"notifications": 5, @}
         <- notifications/subscriptions/acknowledged {#2, "notifications": {}}
+        >> notifications/cancelled {"requestId": [2]}
+        >> notifications/vendor {"requestId": 2}
+        >> 2 subscriptions/listen {"notifications": {}, @}
+        !! call outcome=deny why~an id that is in flight
+        >> "s" subscriptions/listen {"notifications": {"toolsListChanged": true}, @}
+        <- notifications/subscriptions/acknowledged {#"s", "notifications": {"toolsListChanged": true}}
+        >> notifications/cancelled {"requestId": "s"}
         >> notifications/cancelled {"requestId": 2}
         >> 2 subscriptions/listen {"notifications": {"promptsListChanged": true}, @}
         <- notifications/subscriptions/acknowledged {#2, "notifications": {"promptsListChanged": true}}
         >> 3 subscriptions/listen {}
         <- 3 ! -32601 Method not found
+        >> notifications/initialized
+        == started open
+        -> "mcpwrap-discover" server/discover {@}
+        << "mcpwrap-discover" = {}
+        -> 1 subscriptions/listen {@, "notifications": {"toolsListChanged": true}}
+        -> 2 subscriptions/listen {@, "notifications": {"promptsListChanged": true}}
+        <- notifications/tools/list_changed {#1}
+        <- notifications/prompts/list_changed {#2}
     """)  # noqa: E501
 
 
@@ -193,6 +208,11 @@ def test_a_subscription_outlives_the_server_unless_it_was_cancelled() -> None:
         <- notifications/tools/list_changed {#1}
         == exited it died
         <- notifications/tools/list_changed {#1}
+        == started open
+        -> "mcpwrap-discover" server/discover {@}
+        << "mcpwrap-discover" = {}
+        -> 1 subscriptions/listen {@, "notifications": {"toolsListChanged": true}}
+        <- notifications/tools/list_changed {#1}
     """)
 
 
@@ -259,4 +279,13 @@ def test_a_servers_batch_while_held_is_not_passed_on() -> None:
         {CHANGED}
         << [{{"id": 1, "method": "ping"}}, {{"id": 2, "result": {{}}}}, 5]
         -> [{{"id": 1, "error": {{"code": -32603, "message": "the session is held"}}}}]
+    """)
+
+
+def test_while_held_a_batch_is_answered_as_one_where_the_revision_has_them() -> None:
+    held().play(f"""
+        >> 1 initialize {{"protocolVersion": "2025-03-26"}}
+        <- 1 = {greeting("2025-03-26")}
+        >> [{{"id": 2, "method": "ping"}}, {{"id": 3, "method": "resources/list"}}, {{"method": "notifications/initialized"}}]
+        <- [{{"id": 2, "result": {{}}}}, {{"id": 3, "result": {{"resources": []}}}}]
     """)

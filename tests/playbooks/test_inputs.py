@@ -247,3 +247,44 @@ def test_a_server_that_asks_only_for_patience_is_passed_on() -> None:
         >> 2 tools/call {"name": "a", "requestState": "s", @}
         -> 2 tools/call {"name": "a", "requestState": "s", @}
     """)
+
+
+def test_where_only_some_was_declined_no_state_is_put_in() -> None:
+    Playbook(NO_ELICITATION).play(
+        asked(f'"who": {ELICITATION}, "r": {ROOTS}', state="")
+        + f"""
+        <- 1 = {{"resultType": "input_required", "inputRequests": {{"r": {ROOTS}}}}}
+        >> 2 tools/call {{"name": "a", "inputResponses": {{"r": {{"roots": []}}}}, @}}
+        -> 2 tools/call {{"name": "a", "inputResponses": {{"r": {{"roots": []}}, "who": {{"action": "decline"}}}}, @}}
+    """
+    )
+
+
+def test_a_declined_question_of_a_prompt_names_no_tool() -> None:
+    Playbook(NO_ELICITATION).play(f"""
+        >> 1 prompts/get {{"name": "a", @}}
+        -> 1 prompts/get {{"name": "a", @}}
+        << 1 = {{"resultType": "input_required", "requestState": "s", "inputRequests": {{"who": {ELICITATION}}}}}
+        <- 1 = {{"resultType": "input_required", "requestState": "s", "inputRequests": {{}}}}
+        !! call elicitation/create outcome=deny tool=
+        !! response prompts/get status=ok
+    """)
+
+
+def test_a_key_of_the_limit_itself_is_well() -> None:
+    requests = json.dumps({"k" * 256: {"method": "roots/list"}})[1:-1]
+    Playbook(OPEN).play(
+        asked(requests)
+        + f"""
+        <- 1 = {{"resultType": "input_required", "requestState": "s", "inputRequests": {{{requests}}}}}
+    """
+    )
+
+
+def test_legacy_results_have_no_type() -> None:
+    handshaken(OPEN).play("""
+        >> 1 tools/call {"name": "a"}
+        -> 1 tools/call {"name": "a"}
+        << 1 = {"resultType": "vendor's"}
+        <- 1 = {"resultType": "vendor's"}
+    """)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mcpwrap.core.held import VERSION
 from tests.playbooks.playbook import Playbook
 from tests.playbooks.policy import policy
 from tests.playbooks.test_held import CHANGED, WHY, greeting, held
@@ -230,6 +231,47 @@ def test_a_server_that_dies_while_joining_leaves_the_session_held_and_a_later_on
         == started open
         -> "mcpwrap-discover" server/discover {@}
         << 5 = {}
+        >> 3 tools/call {"name": "a", @}
+        <- 3 ~m it died
         << "mcpwrap-discover" = {}
     """)
     assert not book.session.held
+
+
+def test_a_request_of_the_other_family_passes_an_adapted_server_as_it_is() -> None:
+    adapted().play("""
+        >> 2 tools/list {"_meta": {"progressToken": 5}}
+        -> 2 tools/list {"_meta": {"progressToken": 5}}
+        << 2 = {"tools": []}
+        <- 2 = {"tools": []}
+        >> 3 server/discover
+        -> 3 server/discover
+    """)
+
+
+def test_an_adapted_servers_answer_to_what_it_was_never_asked_ends_no_subscription_with_questions() -> None:
+    adapted().play("""
+        << 7 = {"inputRequests": {}}
+        <- 7 ! -32603 asked for input where it can't
+    """)
+
+
+def test_a_client_without_a_name_is_introduced_to_a_legacy_server_by_ours() -> None:
+    meta = '"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}'
+    held().play(f"""
+        >> 1 prompts/list {{{meta}}}
+        <- 1 = {{"resultType": "complete", "prompts": [], "ttlMs": 0, "cacheScope": "private"}}
+        == started open
+        -> "mcpwrap-discover" server/discover {{{meta}}}
+        << "mcpwrap-discover" ! -32601 Method not found
+        -> "mcpwrap-initialize" initialize {{"protocolVersion": "2025-11-25", "capabilities": {{}}, "clientInfo": {{"name": "mcpwrap", "version": "{VERSION}"}}}}
+    """)  # noqa: E501
+
+
+def test_an_adapted_servers_list_changes_find_the_subscriptions_among_other_calls() -> None:
+    adapted().play("""
+        >> 2 tools/call {"name": "a", @}
+        -> 2 tools/call {"name": "a"}
+        << notifications/tools/list_changed
+        <- notifications/tools/list_changed {#7}
+    """)

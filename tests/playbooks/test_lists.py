@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mcpwrap.core.listing import status_tool
@@ -89,7 +91,7 @@ def test_what_cannot_be_judged_is_not_shown() -> None:
     handshaken(OPEN).play("""
         >> 1 tools/list
         -> 1 tools/list
-        << 1 = {"tools": [{"name": "a"}, {"name": 7}, "b", {}, null]}
+        << 1 = {"tools": [{"name": "a"}, {"name": 7}, "b", {}, null, {"name": "a", "Name": "b"}]}
         <- 1 = {"tools": [{"name": "a"}]}
     """)
 
@@ -128,8 +130,6 @@ def test_a_servers_own_tools_of_our_prefix_are_hidden_and_refused() -> None:
 
 
 def test_a_notice_is_listed_as_a_tool_on_the_last_page_and_can_be_called() -> None:
-    import json
-
     own = json.dumps(status_tool())
     handshaken(CLOSED, notice="a change waits").play(f"""
         >> 1 tools/list
@@ -150,6 +150,12 @@ def test_a_notice_is_listed_as_a_tool_on_the_last_page_and_can_be_called() -> No
         <- 4 = {{"tools": [{own}]}}
         >> 5 tools/call {{"name": "mcpwrap_status"}}
         <- 5 = {{"content": [{{"type": "text", "text": "a change waits"}}], "isError": false}}
+        >> 7 tools/call {{"name": "mcpwrap_x"}}
+        <- 7 ! -32602 Unknown tool
+        >> 8 prompts/list
+        -> 8 prompts/list
+        << 8 = {{"prompts": []}}
+        <- 8 = {{"prompts": []}}
         >> 6 tools/call {{"name": "mcpwrap_status", @}}
         <- 6 = {{"resultType": "complete", "content": [{{"type": "text", "text": "a change waits"}}], "isError": false}}
     """)
@@ -198,4 +204,20 @@ def test_before_the_client_is_ready_no_list_change_is_sent() -> None:
         >> 1 initialize {"protocolVersion": "2025-11-25"}
         -> 1 initialize {"protocolVersion": "2025-11-25"}
         == policy closed
+    """)
+
+
+def test_a_list_with_our_own_tool_in_it_or_a_servers_out_of_it_is_not_to_be_cached() -> None:
+    caching = '"ttlMs": 0, "cacheScope": "private"'
+    Playbook(OPEN, notice="a change waits").play(f"""
+        >> 1 tools/list {{@}}
+        -> 1 tools/list {{@}}
+        << 1 = {{"tools": [], "ttlMs": 9, "cacheScope": "public"}}
+        <- 1 = {{"tools": [{json.dumps(status_tool())}], {caching}}}
+    """)
+    Playbook(OPEN).play(f"""
+        >> 1 tools/list {{@}}
+        -> 1 tools/list {{@}}
+        << 1 = {{"tools": [{{"name": "mcpwrap_x"}}], "ttlMs": 9, "cacheScope": "public"}}
+        <- 1 = {{"tools": [], {caching}}}
     """)

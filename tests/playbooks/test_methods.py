@@ -7,7 +7,13 @@ import pytest
 from tests.playbooks.playbook import Playbook, handshaken
 from tests.playbooks.policy import CLOSED, OPEN, policy
 
-VENDOR = policy(extra_methods={"allow": ["vendor/ping", "notifications/vendor/*"], "log": ["vendor/log"], "ask": ["vendor/ask"]})
+VENDOR = policy(
+    extra_methods={
+        "allow": ["vendor/ping", "notifications/vendor/*"],
+        "log": ["vendor/log"],
+        "ask": ["vendor/ask", "notifications/vendor/ask"],
+    }
+)
 
 
 def test_an_unknown_method_is_denied() -> None:
@@ -39,6 +45,10 @@ def test_a_vendors_method_passes_where_the_policy_names_it() -> None:
         -> notifications/vendor/x {"a": 1}
         << notifications/vendor/y
         <- notifications/vendor/y
+        >> notifications/vendor/ask
+        !! notification notifications/vendor/ask outcome=ask direction=client
+        << notifications/vendor/ask
+        !! notification notifications/vendor/ask direction=server
     """)
     Playbook(VENDOR).play("""
         >> 1 vendor/ping {@}
@@ -126,4 +136,12 @@ def test_a_message_of_the_servers_passes_up_to_a_limit() -> None:
         !! notification notifications/message outcome=deny why~longer than 65536 bytes
         << notifications/tools/list_changed
         <- notifications/tools/list_changed
+    """)
+
+
+def test_what_is_no_text_for_a_person_has_no_limit_of_its_own() -> None:
+    long = "x" * 70_000
+    handshaken(OPEN).play(f"""
+        << notifications/vendor/x {{"data": "{long}"}}
+        <- notifications/vendor/x {{"data": "{long}"}}
     """)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mcpwrap.core.events import ClientLine, ServerLine
+from mcpwrap.core.state import IN_FLIGHT_LIMIT
 from tests.playbooks.playbook import Playbook, handshaken
 from tests.playbooks.policy import CLOSED, OPEN, policy
 
@@ -220,4 +222,35 @@ def test_a_question_that_cannot_be_recorded_is_answered_to_the_server() -> None:
         -> 5 ! -32603 nothing was asked, since it can't be recorded
         << 5 roots/list
         <- 5 roots/list
+    """)
+
+
+def test_any_other_error_passes_with_its_data() -> None:
+    handshaken(CLOSED).play("""
+        >> 1 tools/list
+        -> 1 tools/list
+        << {"id": 1, "error": {"code": -32000, "message": "no", "data": {"why": ["elicitations"]}}}
+        <- {"id": 1, "error": {"code": -32000, "message": "no", "data": {"why": ["elicitations"]}}}
+        >> 2 tools/list
+        -> 2 tools/list
+        << {"id": 2, "error": {"code": -32000, "message": "no", "data": ["elicitations"]}}
+        <- {"id": 2, "error": {"code": -32000, "message": "no", "data": ["elicitations"]}}
+    """)
+
+
+def test_unanswered_requests_of_either_side_are_bounded() -> None:
+    book = handshaken(OPEN)
+    asking = b'{"jsonrpc":"2.0","id":%d,"method":"ping"}'
+    for number in range(IN_FLIGHT_LIMIT):
+        book.session.handle(ServerLine(asking % number, 1.0))
+        book.session.handle(ClientLine(asking % number, 1.0))
+    book.play(f"""
+        << {IN_FLIGHT_LIMIT} ping
+        -> {IN_FLIGHT_LIMIT} ! -32603 too many requests in flight
+        >> {IN_FLIGHT_LIMIT} ping
+        <- {IN_FLIGHT_LIMIT} ! -32603 too many calls in flight
+        >> 7 = {{}}
+        -> 7 = {{}}
+        << {IN_FLIGHT_LIMIT} ping
+        <- {IN_FLIGHT_LIMIT} ping
     """)

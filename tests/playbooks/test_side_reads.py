@@ -9,7 +9,7 @@ from tests.playbooks.policy import EVERYTHING, OPEN, policy
 
 RULES = policy(
     {"allow": ["slow"]},
-    resources={"allow": ["file:///docs/**"], "ask": ["file:///docs/draft/**"]},
+    resources={"allow": ["file:///docs/**"], "log": ["file:///docs/log"], "ask": ["file:///docs/draft/**"]},
     prompts={"allow": ["greet"], "ask": ["sign"]},
 )
 
@@ -17,14 +17,14 @@ WANTED = '"toolsListChanged": true, "resourceSubscriptions": %s, "taskIds": %s'
 
 
 def test_listening_is_filtered_as_if_the_server_did_not_offer_the_rest() -> None:
-    uris = '["file:///docs/a", "file:///etc", "file:///docs/../x", "file:///docs/draft/a", 7]'
+    uris = '["file:///docs/a", "file:///etc", "file:///docs/../x", "file:///docs/draft/a", 7, "file:///docs/log"]'
     Playbook(RULES).play(f"""
         >> 1 tools/call {{"name": "slow", @}}
         -> 1 tools/call {{"name": "slow", @}}
         << 1 = {{"resultType": "task", "taskId": "k"}}
         <- 1 = {{"resultType": "task", "taskId": "k"}}
-        >> 2 subscriptions/listen {{"notifications": {{{WANTED % (uris, '["k", "other", 7]')}}}, @}}
-        -> 2 subscriptions/listen {{"notifications": {{{WANTED % ('["file:///docs/a"]', '["k"]')}}}, @}}
+        >> 2 subscriptions/listen {{"notifications": {{{WANTED % (uris, '["k", "other", 7, ["k"]]')}}}, @}}
+        -> 2 subscriptions/listen {{"notifications": {{{WANTED % ('["file:///docs/a", "file:///docs/log"]', '["k"]')}}}, @}}
         !! call subscriptions/listen outcome=deny status=refused note=altered:hiddenresourcesandtasksweretakenout
     """)
 
@@ -47,6 +47,17 @@ def test_listening_to_what_is_permitted_is_passed_on_as_it_is() -> None:
         >> notifications/cancelled {{"requestId": 2}}
         -> notifications/cancelled {{"requestId": 2}}
         << 2 = {{"resultType": "complete"}}
+    """)
+
+
+def test_a_subscription_may_have_a_text_for_an_id() -> None:
+    Playbook(OPEN).play("""
+        >> "s" subscriptions/listen {"notifications": {}, @}
+        -> "s" subscriptions/listen {"notifications": {}, @}
+        << notifications/subscriptions/acknowledged {#"s", "notifications": {}}
+        <- notifications/subscriptions/acknowledged {#"s", "notifications": {}}
+        << notifications/cancelled {"requestId": "s"}
+        <- notifications/cancelled {"requestId": "s"}
     """)
 
 
@@ -75,7 +86,7 @@ def test_an_acknowledgment_of_nothing_that_was_asked_is_dropped(meta: str) -> No
     """)
 
 
-@pytest.mark.parametrize("params", ["{@}", '{"notifications": [], @}'])
+@pytest.mark.parametrize("params", ["{@}", '{"notifications": [], @}', '{"notifications": {"TaskIds": []}, @}'])
 def test_listening_to_nothing_readable_is_refused(params: str) -> None:
     Playbook(OPEN).play(f"""
         >> 2 subscriptions/listen {params}
@@ -139,7 +150,14 @@ def test_completion_cannot_climb_out_of_what_is_permitted(params: str) -> None:
 
 @pytest.mark.parametrize(
     "ref",
-    ["5", "{}", '{"type": "ref/tool", "name": "greet"}', '{"type": "ref/prompt", "uri": "greet"}', '{"type": ["ref/prompt"]}'],
+    [
+        "5",
+        "{}",
+        '{"type": "ref/tool", "name": "greet"}',
+        '{"type": "ref/tool", "uri": "f:/a"}',
+        '{"type": "ref/prompt", "uri": "greet"}',
+        '{"type": ["ref/prompt"]}',
+    ],
 )
 def test_completion_that_names_neither_is_refused(ref: str) -> None:
     handshaken(OPEN).play(f"""
@@ -152,6 +170,8 @@ def test_a_legacy_update_of_a_sub_resource_is_judged_by_its_own_name() -> None:
     handshaken(RULES).play("""
         << notifications/resources/updated {"uri": "file:///docs/a/b"}
         <- notifications/resources/updated {"uri": "file:///docs/a/b"}
+        << notifications/resources/updated {"uri": "file:///docs/log"}
+        <- notifications/resources/updated {"uri": "file:///docs/log"}
         << notifications/resources/updated {"uri": "file:///docs/draft/b"}
         !! notification outcome=deny
     """)

@@ -238,3 +238,46 @@ def test_tasks_that_the_client_made_can_be_followed_by_the_server_and_no_others(
         >> notifications/tasks/status {"taskId": ["c"]}
         !! notification direction=client outcome=deny why~made for nothing
     """)
+
+
+def test_a_task_goes_on_where_its_tool_is_asked_about_meanwhile() -> None:
+    """Its call ran with a person's yes, or before one was needed."""
+    book = Playbook(RULES, policies={"asking": policy({"ask": ["slow"]})})
+    book.play(MADE_MODERN)
+    book.play("""
+        == policy asking
+        >> 2 tasks/get {"taskId": "k", @}
+        -> 2 tasks/get {"taskId": "k", @}
+        !! call tasks/get outcome=ask task=k
+        >> 3 subscriptions/listen {"notifications": {"taskIds": ["k"]}, @}
+        -> 3 subscriptions/listen {"notifications": {"taskIds": ["k"]}, @}
+    """)
+
+
+@pytest.mark.parametrize("task", ["[]", "{}", "null", "true"])
+def test_a_task_without_a_readable_name_is_none(task: str) -> None:
+    handshaken(OPEN).play(f"""
+        >> 1 tools/call {{"name": "slow", "_meta": {{"progressToken": 1}}}}
+        -> 1 tools/call {{"name": "slow", "_meta": {{"progressToken": 1}}}}
+        << 1 = {{"task": {{"taskId": {task}}}}}
+        <- 1 = {{"task": {{"taskId": {task}}}}}
+        << notifications/progress {{"progressToken": 1}}
+        !! notification outcome=deny
+        << 5 roots/list
+        <- 5 roots/list
+        >> 5 = {{"task": {{"taskId": {task}}}}}
+        -> 5 = {{"task": {{"taskId": {task}}}}}
+        << notifications/tasks/status {{"taskId": {task}}}
+        !! notification outcome=deny
+    """)
+
+
+def test_a_task_may_not_ask_for_what_a_person_is_asked_about_first() -> None:
+    book = Playbook(policy({"allow": ["slow"]}, server_requests={"ask": ["roots"]}))
+    book.play(MADE_MODERN)
+    book.play("""
+        >> 2 tasks/get {"taskId": "k", @}
+        -> 2 tasks/get {"taskId": "k", @}
+        << 2 = {"inputRequests": {"r": {"method": "roots/list"}}}
+        <- 2 ! -31403 the task asks for roots
+    """)
