@@ -50,7 +50,9 @@ class ConfigError(McpwrapError):
         """``file:line:column``, as far as it is known."""
         if not self.file:
             return ""
-        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        if not self.line:
+            return self.file
+        return f"{self.file}:{self.line}:{self.column}" if self.column else f"{self.file}:{self.line}"
 
 
 class UntrustedError(McpwrapError):

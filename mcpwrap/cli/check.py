@@ -69,13 +69,15 @@ def _try(read: Callable[[], T], findings: Findings) -> T | None:
 
 def _warnings(found: Found, policy: ProjectPolicy) -> Iterator[str]:
     yield from warnings_for(policy)
+    missing = set()
     for command in commands_of(policy, found.here.env, {}):
         if command.argv and not command.executable:
+            missing.add(command.server)
             yield f"{command.server}: `{command.argv[0]}` was not found; the server can't start on this machine"
     record = found.standing.record
     if record is not None and found.standing.state == "trusted":
         for server in policy.servers.values():
-            if server.command is not None:
+            if server.command is not None and server.name not in missing:
                 why = verify_command(record, server.name, server.command, found.here.env, policy=server)
                 if why:
                     yield f"{server.name}: {why}; it is held until `mcpwrap trust`"

@@ -268,6 +268,7 @@ def _facts(stand: Standpoint) -> dict[str, Any]:
             }
             for name, server in servers.items()
         ],
+        "folders": {"config": found.here.folders.config, "state": found.here.folders.state, "audit": found.here.audit_folder},
         "today": {"calls": seen.calls, "refused": seen.refused},
         "refusals": [dict(refusal) for refusal in seen.refusals],
         "next": _next(stand),

@@ -27,6 +27,11 @@ REFUSED: Final = -31403
 POLICY_WORDS: Final = "This is policy, not a fault; rephrasing won't help. Tell the user if it is needed."
 
 
+def tag(ref: str) -> str:
+    """How a `ref` stands at the end of a text; nothing where a flood left it unrecorded."""
+    return f" (ref {ref})" if ref else ""
+
+
 def error(id: Id, code: int, message: str, data: Any = None) -> bytes:
     """A JSON-RPC error for `id`."""
     body: Json = {"code": code, "message": message}

@@ -97,6 +97,10 @@ class Pattern(msgspec.Struct, frozen=True):
             raise PatternError("a pattern can't be empty")
         if len(text) > NAME_LIMIT:
             raise PatternError(f"a pattern has at most {NAME_LIMIT} characters")
+        if text.startswith("^") is not text.endswith("$") and not (uri and text.endswith("$")):
+            # taken for a glob it would match nothing, and a `deny` would fail open
+            whole = f"^{text.removeprefix('^').removesuffix('$')}$"
+            raise PatternError(f"a regular expression goes from `^` to `$`: write `{whole}`")
         values = dict(variables or {})
         if uri and "${" in text:
             from urllib.parse import quote  # noqa: PLC0415 - 3 ms that few files need

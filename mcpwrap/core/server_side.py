@@ -161,7 +161,7 @@ class ServerSide:
         self._end(p, "refused", at, m, out)
         ref = self._state.refused(
             out, event="response", direction="server", method=p.method, request_id=p.id, decision=own_denial(str(unfit)),
-            tool=p.name if p.method == "tools/call" else "",
+            tool=p.name if p.method == "tools/call" else "", answered=True,
         )  # fmt: skip
         if unfit.policy and p.method == "tools/call":
             text = f"mcpwrap refused {p.name}: {unfit}. {denial.POLICY_WORDS} (ref {ref})"
@@ -293,7 +293,7 @@ class ServerSide:
             inputs.declined[name] = {"action": "decline"} if word == "elicitation" else {"roots": []}
             self._state.refused(
                 out, event="call", direction="server", method=requests[name]["method"], tool=p.name,
-                decision=self._word_decision(word), note="altered: declined for the client",
+                decision=self._word_decision(word), note="altered: declined for the client", answered=True,
             )  # fmt: skip
         if len(kept) == len(requests):
             return result
@@ -335,7 +335,7 @@ class ServerSide:
             return
         if len(state.server_calls) >= IN_FLIGHT_LIMIT:
             ref = self._refuse_request(m, own_denial(f"more than {IN_FLIGHT_LIMIT} requests in flight"), out)
-            out.append(ToServer(denial.broken(m.id, f"too many requests in flight (ref {ref})")))
+            out.append(ToServer(denial.broken(m.id, f"too many requests in flight{denial.tag(ref)}")))
             return
         if state.adapted is not None:
             out.append(ToServer(adapt.refusal(m)))
@@ -355,7 +355,7 @@ class ServerSide:
             decision = None
         if decision is not None and decision.outcome >= Outcome.ASK:
             ref = self._refuse_request(m, decision, out)
-            text = f"{m.method[:200]} is not permitted (ref {ref})"
+            text = f"{m.method[:200]} is not permitted{denial.tag(ref)}"
             out.append(ToServer(denial.error(m.id, METHOD_NOT_FOUND, text)))
             return
         ref = ""

@@ -173,12 +173,14 @@ class State(msgspec.Struct):
         method: str,
         decision: Decision,
         request_id: Id | None = None,
+        answered: bool = False,
         **target: Any,
     ) -> str:
         """Record a refusal (or an alteration) and return its ref; what is dropped without an answer is recorded by sample in a
-        flood, and so is all that a server does: else a flood would push old records out of the audit.
+        flood, and so is all that a server does: else a flood would push old records out of the audit. What answers a call of the
+        client's (`answered`) is always recorded, for its ref is on the wire. The ref is "" where nothing was recorded.
         """
-        if event in ("notification", "response") or direction == "server":
+        if not answered and (event in ("notification", "response") or direction == "server"):
             self.noise += 1
             if self.noise > NOISE_LIMIT and self.noise % NOISE_LIMIT:
                 return ""

@@ -226,6 +226,11 @@ def _command(asked: Asked, source: _Source, server: ServerPolicy) -> tuple[str, 
             )
         )
     if why := verify_command(source.record, asked.name, argv, asked.env, policy=server):
+        if resolve_executable(argv[0], asked.env, source.root) is None:
+            # trusting again would help nobody; what is accepted while it is missing has to be accepted again
+            place = f"{source.file}:{server.line}"
+            remedy = f"install it, or correct `command` ({place}); then run `mcpwrap trust` in a terminal of their own"
+            raise _Held(held(asked.name, why.rstrip("."), remedy))
         paste = f"mcpwrap trust --project {source.root}"
         if server.command is None:
             paste += f" {asked.name} -- {quoted(argv)}"

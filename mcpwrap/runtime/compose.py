@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mcpwrap.audit.retention import prune
 from mcpwrap.audit.writer import AuditWriter
@@ -11,6 +12,7 @@ from mcpwrap.core.entry import Entry
 from mcpwrap.core.events import Event, NoticeChanged, PolicyChanged, ServerStarted, Withheld
 from mcpwrap.core.session import Session
 from mcpwrap.core.visible import spell_out
+from mcpwrap.errors import StateError
 from mcpwrap.policy.folders import folders
 from mcpwrap.runtime import workdir
 from mcpwrap.runtime.assess import Asked, Assessment
@@ -80,6 +82,7 @@ class Run:
             if found.hold == before.hold:
                 return [], None
             say(found.hold)
+            self.note("held", found.hold)
             return [Withheld(found.hold, at)], None
         if not running:
             pipes, found = self._launcher.start(found)
@@ -88,6 +91,7 @@ class Run:
                 return [Withheld(found.hold, at)], None
             self._launched = found.launch
             say(f"{self._name} goes on")
+            self.note("started", found.notice)
             return [NoticeChanged(found.notice, at), ServerStarted(found.rules, at)], pipes
         if found.launch != self._launched:
             found = _with_notice(found, "the accepted command changed; it counts when the client starts the server again")
@@ -96,10 +100,17 @@ class Run:
         if found.notice != before.notice:
             if found.notice:
                 say(found.notice)
+                self.note("waits", found.notice)
             events.append(NoticeChanged(found.notice, at))
         if found.rules is not None and found.rules != before.rules:
+            self.note("policy", "other rules count from here on")
             events.append(PolicyChanged(found.rules, at))
         return events, None
+
+    def note(self, what: str, why: str) -> None:
+        """Put into the audit what happened to the session besides its messages; where that fails, calls will say so."""
+        with suppress(StateError):
+            self.recorder.write([Entry("lifecycle", "", what, note=_first_line(why))])
 
     def why_exited(self, gone: Exited | SpawnFailed | GuardianLost, tail: str, *, early: bool) -> str:
         """The words for a person when the server is gone."""
@@ -153,7 +164,14 @@ def _opening(asked: Asked, found: Assessment) -> Entry:
     note = f"project chosen by {found.chosen_by or 'nothing'}"
     if moved:
         note += f"; folders moved by {', '.join(moved)}"
+    if found.hold or found.notice:
+        note += f"; {_first_line(found.hold or found.notice)}"
     return Entry("lifecycle", "", "run", status="refused" if found.hold else "ok", note=note)
+
+
+def _first_line(text: str) -> str:
+    """The fact of a message; the lines after it tell what to do."""
+    return text.partition("\n")[0]
 
 
 def _with_notice(found: Assessment, notice: str) -> Assessment:

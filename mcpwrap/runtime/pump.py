@@ -80,6 +80,10 @@ class Control(Protocol):
         """The words for a person when the server is gone; `tail` is the end of its stderr."""
         ...
 
+    def note(self, what: str, why: str) -> None:
+        """Put into the audit what happened to the session besides its messages."""
+        ...
+
 
 class Pump:
     """Runs one session on a loop until it is over."""
@@ -318,6 +322,7 @@ class Pump:
         elif not stopped:
             why = self._control.why_exited(event, tail, early=not self._answered)
             say(why)
+            self._control.note("exited", why)
             self._carry_out(self._session.handle(ServerExited(why, monotonic())))
         elif self._session.held:
             self._looked_at = 0.0

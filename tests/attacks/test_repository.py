@@ -93,6 +93,7 @@ def test_the_policy_that_was_accepted_goes_on_judging_when_the_agent_edits_the_f
         assert shim.tools() == ["safe", "logged", "asked", "mcpwrap_status"]
         assert "changed since it was trusted" in shim.call("mcpwrap_status")["result"]["content"][0]["text"]
         shim.wait_for_stderr("changed since it was trusted")
+        assert any("changed since it was trusted" in record.get("note", "") for record in arena.records)
     assert "evil" not in arena.called()
 
 

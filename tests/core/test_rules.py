@@ -87,9 +87,10 @@ def test_a_regular_expression_matches_the_whole_name(text: str, matching: list[s
 
 
 @pytest.mark.parametrize("text", ["^", "$", "a$", "^a"])
-def test_what_only_begins_or_ends_like_an_expression_is_a_literal(text: str) -> None:
-    assert pattern(text).matches(text)
-    assert not pattern(text).matches("a" if text != "a" else "b")
+def test_what_only_begins_or_ends_like_an_expression_is_an_error(text: str) -> None:
+    """As a literal it would match no real name, and a `deny` of it would let everything through."""
+    with pytest.raises(PatternError, match=r"a regular expression goes from `\^` to `\$`"):
+        pattern(text)
 
 
 @pytest.mark.parametrize(

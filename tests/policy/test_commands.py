@@ -225,7 +225,7 @@ def test_a_command_beside_the_files_own_must_be_equal_to_it(shop: Shop) -> None:
     assert len(commands_of(policy, shop.env, {"f": list(command)})) == 1
     with pytest.raises(ConfigError, match=r"mcpwrap.toml defines another command for `f`") as caught:
         commands_of(policy, shop.env, {"f": ["runner"]})
-    assert caught.value.place == "mcpwrap.toml:1:0"
+    assert caught.value.place == "mcpwrap.toml:1"
     with pytest.raises(ConfigError, match="`h` is no server"):
         commands_of(policy, shop.env, {"h": ["runner"]})
     with pytest.raises(ConfigError, match="the command for `g` is empty"):

@@ -127,7 +127,7 @@ def test_a_pattern_that_this_projects_path_makes_unusable_denies_everything_by_a
     # RE2 has a bound on a program's size
     with pytest.raises(ConfigError) as caught:
         rules(one("allow"), [tight], root="/" + "x" * 5_000)
-    assert caught.value.place == "/etc/site:1:0"
+    assert caught.value.place == "/etc/site:1"
 
 
 def test_a_server_that_the_file_does_not_define_is_an_error_with_the_nearest() -> None:

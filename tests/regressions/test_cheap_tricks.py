@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from mcpwrap.core.commands import ToClient
+from mcpwrap.core.commands import Record, ToClient
 from mcpwrap.core.events import ClientLine, ServerLine
 from mcpwrap.core.framing import LineReader
 from mcpwrap.core.jsonrpc import BATCH_LIMIT, CONTAINER_LIMIT, ID_LIMIT, WireError, encode, parse
 from mcpwrap.core.listing import filtered
-from mcpwrap.core.rules import Outcome, Pattern, Rule, RuleTable, ServerRules
+from mcpwrap.core.rules import Outcome, Pattern, PatternError, Rule, RuleTable, ServerRules
 from mcpwrap.core.session import Session
-from mcpwrap.core.state import IN_FLIGHT_LIMIT
+from mcpwrap.core.state import IN_FLIGHT_LIMIT, NOISE_LIMIT
 from mcpwrap.core.uris import ambiguity
 
 
@@ -131,3 +131,22 @@ def test_calls_in_flight_are_bounded() -> None:
         session.handle(ClientLine(b'{"jsonrpc":"2.0","id":%d,"method":"tools/list"}' % n, 0.0))
     out = session.handle(ClientLine(b'{"jsonrpc":"2.0","id":"one more","method":"tools/list"}', 0.0))
     assert [type(command).__name__ for command in out] == ["Record", "ToClient"]
+
+
+@pytest.mark.parametrize("pattern", ["^delete_.*", "delete_.*$"])
+def test_half_a_regular_expression_is_an_error_and_not_a_glob_that_matches_nothing(pattern: str) -> None:
+    with pytest.raises(PatternError, match=r"write `\^delete_\.\*\$`"):
+        Pattern.parse(pattern, line=1)
+
+
+def test_an_answer_that_is_held_back_has_its_record_in_a_flood_too() -> None:
+    allow = table((Outcome.ALLOW, "*"))
+    session = Session(server="s", refs="aaaa", rules=ServerRules("s", allow, allow, allow, allow, allow))
+    for n in range(NOISE_LIMIT * 2):
+        session.handle(ServerLine(b'{"jsonrpc":"2.0","id":%d,"result":{}}' % n, 0.0))
+    session.handle(ClientLine(b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}', 0.0))
+    out = session.handle(ServerLine(b'{"jsonrpc":"2.0","id":1,"result":{"tools":7}}', 0.0))
+    records = [command.entry for command in out if isinstance(command, Record)]
+    lines = [command.line for command in out if isinstance(command, ToClient)]
+    assert len(lines) == 1
+    assert any(record.ref and f"(ref {record.ref})".encode() in lines[0] for record in records)

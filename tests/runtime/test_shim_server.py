@@ -39,8 +39,11 @@ def test_a_command_that_doesnt_exist_holds_the_session_and_says_so(arena: Arena)
         refused = shim.call("safe")["result"]
         assert refused["isError"] is True
         assert "`no-such-program` wasn't found" in shim.stderr
+        # the remedy isn't another `trust` of what can't be found
+        assert "install it, or correct `command` (mcpwrap.toml:" in shim.stderr
     opening, *_ = arena.records
     assert (opening["event"], opening["status"]) == ("lifecycle", "refused")
+    assert "`no-such-program` wasn't found" in opening["note"]
 
 
 def test_a_program_that_is_taken_away_after_trust_holds_the_session(arena: Arena, tmp_path: Path) -> None:
@@ -93,6 +96,8 @@ def test_a_server_that_misses_a_variable_which_the_policy_held_back_says_exactly
         ]
         assert "s3cret" not in str(shim.raw) + shim.stderr
     assert "s3cret" not in str(arena.records)
+    noted = next(record["note"] for record in arena.records if record["method"] == "exited")
+    assert noted.startswith('mcpwrap is holding "lab" back: the server exited (1) at start')
 
 
 def test_a_banner_on_stdout_doesnt_hide_that_a_server_died_at_its_start(arena: Arena) -> None:
