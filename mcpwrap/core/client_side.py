@@ -9,19 +9,15 @@ from typing import Any, Final
 import msgspec
 
 from mcpwrap.core import adapt, denial, held
+from mcpwrap.core.access import Access, task_key
 from mcpwrap.core.catalog import OWN_STATE
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import (
     INVALID_PARAMS,
-    Error,
     Id,
     Json,
-    Notification,
     Request,
-    Result,
-    Shape,
-    WireError,
     encode,
     id_key,
     miscased,
@@ -29,10 +25,10 @@ from mcpwrap.core.jsonrpc import (
 from mcpwrap.core.listing import OWN_PREFIX, STATUS_TOOL
 from mcpwrap.core.methods import MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
 from mcpwrap.core.redact import redact
-from mcpwrap.core.rules import HOLE, NAME_LIMIT, Decision, Outcome, ServerRules, Text
+from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, ServerRules
 from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, IN_FLIGHT_LIMIT, VERSION_KEY, Pending, State
 from mcpwrap.core.state import denial as own_denial
-from mcpwrap.core.uris import ambiguity, completion_text
+from mcpwrap.core.uris import completion_text
 
 _RETRY_PARAMS: Final = frozenset({"inputResponses", "requestState", "_meta"})
 """What may differ between a call and its retry (MCP 2026-07-28, basic/patterns/mrtr)."""
@@ -57,8 +53,9 @@ class Arrival(msgspec.Struct):
 class ClientSide:
     """Judges the client's messages. Appends commands; holds no state of its own."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, access: Access) -> None:
         self._state = state
+        self._access = access
         self._judges: dict[Matched, _Judge] = {
             Matched.ALWAYS: self._always,
             Matched.TOOL: self._tool,
@@ -134,7 +131,7 @@ class ClientSide:
                 return
             decision = own_denial(f"names that begin with `{OWN_PREFIX}` are mcpwrap's own")
         else:
-            decision = state.decide(_rules(state).tools, name)
+            decision = state.decide(state.live.tools, name)
         outcome = decision.outcome
         if outcome is Outcome.DENY:
             ref = self._refuse(m, decision, out, event="call", tool=name[:NAME_LIMIT], arguments=redact(arguments, whole=False))
@@ -151,7 +148,7 @@ class ClientSide:
         if type(name) is not str or not (arguments is None or type(arguments) is dict):
             self._invalid(m, "`name` must be a string and `arguments` an object", out)
             return
-        decision = self._state.decide(_rules(self._state).prompts, name)
+        decision = self._state.decide(self._state.live.prompts, name)
         if decision.outcome is Outcome.DENY:
             ref = self._refuse(m, decision, out, event="call", prompt=name[:NAME_LIMIT])
             out.append(ToClient(denial.unknown_prompt(m.id, name[:200], ref)))
@@ -165,7 +162,7 @@ class ClientSide:
         if type(uri) is not str:
             self._invalid(m, "`uri` must be a string", out)
             return
-        decision = self.resource(uri)
+        decision = self._access.resource(uri)
         if decision.outcome is Outcome.DENY:
             ref = self._refuse(m, decision, out, event="call", uri=redact(uri[:NAME_LIMIT], whole=True))
             out.append(ToClient(denial.unknown_resource(m.id, uri[:NAME_LIMIT], ref, modern=a.modern)))
@@ -173,25 +170,6 @@ class ClientSide:
             self._unasked(m, decision, out, "this resource", uri=uri)
         else:
             self._admit(m, a, decision, out, uri=uri)
-
-    def resource(self, uri: str) -> Decision:
-        """The decision on one resource; a URI that two readers may take for different ones is denied."""
-        table = _rules(self._state).resources
-        if not table.plainly_open and (why := ambiguity(uri)):
-            return own_denial(why)
-        return self._state.decide(table, uri)
-
-    def template(self, text: Text, *, beginning: bool = False) -> Decision:
-        """The decision on a resource template: denied only where all that it stands for surely is.
-
-        With `beginning` a hole goes on from what was typed, so that what stands before it is judged as a whole, too.
-        """
-        table = _rules(self._state).resources
-        for filling in ("x", "") if beginning else ("x",):
-            filled = "".join(filling if c is HOLE else c for c in text)
-            if not table.plainly_open and (why := ambiguity(filled)):
-                return own_denial(why)
-        return table.decide_open(text)
 
     def _completion(self, m: Request, a: Arrival, out: list[Command]) -> None:
         ref = m.params.get("ref")
@@ -203,11 +181,11 @@ class ClientSide:
         if kind not in ("ref/prompt", "ref/resource") or type(name) is not str:
             self._invalid(m, "`ref` must name a prompt or a resource", out)
             return
-        rules = _rules(self._state)
+        rules = self._state.live
         if kind == "ref/prompt":
             prompt, uri, decision = name, "", self._state.decide(rules.prompts, name)
         else:
-            prompt, uri, decision = "", name, self.template(completion_text(name, m.params), beginning=True)
+            prompt, uri, decision = "", name, self._access.template(completion_text(name, m.params), beginning=True)
         if decision.outcome >= Outcome.ASK:
             record = self._refuse(m, decision, out, event="call", prompt=prompt[:NAME_LIMIT], uri=uri[:NAME_LIMIT])
             out.append(ToClient(denial.error(m.id, INVALID_PARAMS, f"Unknown reference (ref {record})")))
@@ -224,10 +202,10 @@ class ClientSide:
         uris, tasks = wanted.get("resourceSubscriptions"), wanted.get("taskIds")
         if uris is not None:
             good = uris if type(uris) is list else []
-            kept["resourceSubscriptions"] = [u for u in good if type(u) is str and self.resource(u).outcome <= Outcome.LOG]
+            kept["resourceSubscriptions"] = [u for u in good if type(u) is str and self._access.resource(u).outcome <= Outcome.LOG]
         if tasks is not None:
             good = tasks if type(tasks) is list else []
-            kept["taskIds"] = [t for t in good if type(t) is str and self.task(t).outcome <= Outcome.ASK]
+            kept["taskIds"] = [t for t in good if type(t) is str and self._access.task(t).outcome <= Outcome.ASK]
         changed = kept != wanted
         if changed:
             self._state.refused(
@@ -243,7 +221,7 @@ class ClientSide:
         if type(task) is not str:
             self._invalid(m, "`taskId` must be a string", out)
             return
-        decision = self.task(task)
+        decision = self._access.task(task)
         if decision.outcome is Outcome.DENY:
             ref = self._refuse(m, decision, out, event="call", task=task[:200])
             out.append(ToClient(denial.unknown_task(m.id, ref)))
@@ -251,17 +229,6 @@ class ClientSide:
         params = self._with_inputs(m, task_key(task), out) if "inputResponses" in m.params else m.params
         if params is not None:
             self._admit(m, a, decision, out, params=params, task=task, tool=self._state.catalog.tasks.get(task) or "")
-
-    def task(self, task: str) -> Decision:
-        """The decision on a task: that on the tool whose call made it. Its ``ask`` was answered when the call ran."""
-        state = self._state
-        tool = state.catalog.tasks.get(task)
-        tools = _rules(state).tools
-        if tool is not None:
-            return state.decide(tools, tool)
-        if tools.plainly_open:
-            return Decision(Outcome.ALLOW, ())
-        return own_denial("no permitted call of this session made this task")
 
     def _extra(self, m: Request, key: Id, revision: str, modern: bool, at: float, rules: ServerRules, out: list[Command]) -> None:
         decision = self._state.decide(rules.extra_methods, m.method)
@@ -402,134 +369,7 @@ class ClientSide:
         ref = self._refuse(m, decision, out, event="call", **target)
         out.append(ToClient(denial.error(m.id, denial.REFUSED, denial.nobody_to_ask(what, ref))))
 
-    # notifications
-
-    def notification(self, m: Notification, out: list[Command]) -> None:
-        """Judge one notification: forward it, or drop it."""
-        state = self._state
-        revision = state.legacy_or_latest()
-        row = lookup(revision, "client", m.method) or lookup(MODERN[-1], "client", m.method)
-        if row is not None and not row.is_notification:
-            self._drop(m, "a request without an id", out)
-            return
-        if m.method == "notifications/initialized":
-            state.greeted = True
-        if state.hold or state.rules is None:
-            held.notification(state, m)
-            return
-        if row is None:
-            decision = state.decide(state.rules.extra_methods, m.method)
-            if m.method in SPEC_METHODS:
-                decision = own_denial("no such notification here")
-            if decision.outcome >= Outcome.ASK:
-                self._refuse_notification(m, decision, out)
-                return
-        elif why := self._unwanted(row, m):
-            self._drop(m, why, out)
-            return
-        out.append(ToServer(m.encoded))
-
-    def _unwanted(self, row: Method, m: Notification) -> str:
-        state = self._state
-        match row.matched:
-            case Matched.CANCEL:
-                return self._cancel(m)
-            case Matched.PROGRESS:
-                token = m.params.get("progressToken")
-                known = (type(token) is int or type(token) is str) and any(
-                    p.token == token and type(p.token) is type(token) for p in state.server_calls.values()
-                )
-                return "" if known else "progress of nothing that is in flight"
-            case Matched.SERVER_REQUEST:
-                return f"`{row.subject}` is not permitted" if row.subject in state.closed else ""
-            case Matched.CLIENT_TASK:
-                return "" if state.made_by_client(m.params.get("taskId")) else "a task that was made for nothing"
-            case _:
-                return ""
-
-    def _cancel(self, m: Notification) -> str:
-        state = self._state
-        id = m.params.get("requestId")
-        pending = state.calls.get(id_key(id)) if type(id) is int or type(id) is str else None
-        if pending is None or pending.cancelled or pending.id != id:
-            return "a cancellation of nothing that is in flight"
-        if pending.method == "initialize":
-            return "`initialize` can't be cancelled"
-        state.cancel(id_key(pending.id))
-        return ""
-
-    def _drop(self, m: Notification, why: str, out: list[Command]) -> None:
-        self._refuse_notification(m, own_denial(why), out)
-
-    def _refuse_notification(self, m: Notification, decision: Decision, out: list[Command]) -> None:
-        self._state.refused(out, event="notification", direction="client", method=m.method, decision=decision)
-
-    # answers and what can't be read
-
-    def response(self, m: Result | Error, at: float, out: list[Command]) -> None:
-        """Pass on the client's answer to a request of the server's; anything else is dropped."""
-        state = self._state
-        pending = state.server_calls.get(id_key(m.id))
-        if pending is None or pending.id != m.id:
-            state.refused(
-                out, event="response", direction="client", method="", request_id=m.id,
-                decision=own_denial("an answer to nothing that was asked"),
-            )  # fmt: skip
-            return
-        if type(m) is Result:
-            task = m.result.get("task")
-            if type(task) is dict and type(task.get("taskId")) is str:
-                state.catalog.client_tasks.put(task["taskId"], pending.method)
-        self.ended(pending, "ok" if type(m) is Result else "error", out, at=at, size=len(m.encoded))
-        out.append(ToServer(m.encoded))
-
-    def ended(self, p: Pending, status: str, out: list[Command], *, at: float | None = None, size: int | None = None) -> None:
-        """A request of the server's is in flight no more; record how it ended. `at` is monotonic seconds, `size` bytes."""
-        self._state.server_calls.pop(id_key(p.id), None)
-        if p.ref:
-            duration_ms = round((at - p.at) * 1000, 3) if at is not None else None
-            out.append(
-                Record(
-                    Entry(
-                        "response", "client", p.method, ref=p.ref, request_id=p.id,
-                        status=status, duration_ms=duration_ms, result_bytes=size,
-                    )
-                )
-            )  # fmt: skip
-
-    def unreadable(self, error: WireError, out: list[Command]) -> None:
-        """Refuse what could not be read; it is answered where an id is certain and not in flight.
-
-        Where it was meant as an answer, it is the server that waits for one.
-        """
-        state = self._state
-        ref = state.refused(
-            out,
-            event="call" if error.id is not None else "notification",
-            direction="client",
-            method="",
-            request_id=error.id,
-            decision=own_denial(error.reason),
-        )
-        if error.shape is Shape.ANSWER:
-            asked = state.server_calls.get(id_key(error.id)) if error.id is not None else None
-            if asked is not None and asked.id == error.id:
-                self.ended(asked, "error", out)
-                out.append(ToServer(denial.broken(asked.id, f"the client's answer can't be read: {error.reason}")))
-        elif error.id is not None and id_key(error.id) not in state.calls:
-            out.append(ToClient(denial.error(error.id, error.code, f"{error.reason} (ref {ref})")))
-
-
-def _rules(state: State) -> ServerRules:
-    assert state.rules is not None  # noqa: S101 - the callers checked `hold`
-    return state.rules
-
 
 def _call_key(m: Request) -> bytes:
     same = {key: value for key, value in m.params.items() if key not in _RETRY_PARAMS}
     return hashlib.sha256(m.method.encode() + b"\0" + encode(same)).digest()
-
-
-def task_key(task: str) -> bytes:
-    """What the inputs of a task are kept under."""
-    return b"task\0" + task.encode("utf-8", "surrogatepass")

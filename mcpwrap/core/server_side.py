@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from mcpwrap.core import adapt, denial
-from mcpwrap.core.catalog import OWN_STATE
-from mcpwrap.core.client_side import ClientSide, task_key
-from mcpwrap.core.commands import Command, Record, ToClient, ToServer
+from mcpwrap.core.access import Access
+from mcpwrap.core.asking import NOT_IN_LEGACY, Asking, Unfit
+from mcpwrap.core.client_replies import ClientReplies
+from mcpwrap.core.commands import Command, Record, ToClient
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import (
-    METHOD_NOT_FOUND,
     URL_ELICITATION_REQUIRED,
     Error,
     Id,
     Json,
     Notification,
-    Request,
     Result,
     Shape,
     WireError,
@@ -26,20 +25,14 @@ from mcpwrap.core.jsonrpc import (
     miscased,
 )
 from mcpwrap.core.listing import OWN_PREFIX, filtered, status_tool, uncached
-from mcpwrap.core.methods import INPUT_METHODS, LEGACY, MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
-from mcpwrap.core.redact import redact
+from mcpwrap.core.methods import LEGACY, MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
 from mcpwrap.core.rules import Outcome, RuleTable
-from mcpwrap.core.state import IN_FLIGHT_LIMIT, SUBSCRIPTION_KEY, Pending, State
+from mcpwrap.core.state import SUBSCRIPTION_KEY, Pending, State
 from mcpwrap.core.state import denial as own_denial
 from mcpwrap.core.uris import template_text
 
 TEXT_LIMIT: Final = 64 * 1024
 """Longest ``message`` or status notification, in bytes; a longer one would drown what matters (POLICY.md §2)."""
-
-INPUTS_LIMIT: Final = 256
-"""``inputRequests`` of one answer, and characters of a key: the keys are kept until the call is forgotten."""
-
-_NOT_IN_LEGACY: Final = "the server asked for input in a way that this protocol revision doesn't have"
 
 _TEXTS: Final = frozenset({"notifications/message", "notifications/tasks/status", "notifications/progress"})
 
@@ -72,20 +65,14 @@ _LISTS: Final = {
 }
 
 
-class Unfit(Exception):
-    """An answer that may not be passed on; the text says why, `policy` whether a rule said so."""
-
-    def __init__(self, why: str, *, policy: bool = False) -> None:
-        super().__init__(why)
-        self.policy = policy
-
-
 class ServerSide:
     """Judges the server's messages. Appends commands; holds no state of its own."""
 
-    def __init__(self, state: State, client_side: ClientSide) -> None:
+    def __init__(self, state: State, access: Access, replies: ClientReplies, asking: Asking) -> None:
         self._state = state
-        self._client_side = client_side
+        self._access = access
+        self._replies = replies
+        self._asking = asking
         self._checks: dict[Holds, Callable[[Pending, Json, list[Command]], Json]] = {
             Holds.HANDSHAKE: self._handshake,
             Holds.INPUT: self._input,
@@ -206,13 +193,13 @@ class ServerSide:
                 kept, total, shown = filtered(result, key, name, lambda n: not state.decide(rules.prompts, n).denied)
             case Holds.RESOURCES:
                 table = rules.resources
-                kept, total, shown = filtered(result, key, name, lambda u: not self._client_side.resource(u).denied)
+                kept, total, shown = filtered(result, key, name, lambda u: not self._access.resource(u).denied)
             case Holds.TEMPLATES:
                 table = rules.resources
-                kept, total, shown = filtered(result, key, name, lambda t: not self._client_side.template(template_text(t)).denied)
+                kept, total, shown = filtered(result, key, name, lambda t: not self._access.template(template_text(t)).denied)
             case _:
                 table = None
-                kept, total, shown = filtered(result, key, name, lambda t: not self._client_side.task(t).denied)
+                kept, total, shown = filtered(result, key, name, lambda t: not self._access.task(t).denied)
         if holds is Holds.TOOLS and state.notice and kept.get("nextCursor") is None:
             kept = {**kept, key: [*kept.get(key, []), status_tool()]}
         if p.modern and (kept is not result or (table is not None and not table.plainly_open)):
@@ -242,8 +229,8 @@ class ServerSide:
     def _input(self, p: Pending, result: Json, out: list[Command]) -> Json:
         if result.get("inputRequests") is not None or result.get("resultType") == "input_required":
             if not p.modern:
-                raise Unfit(_NOT_IN_LEGACY)
-            result = self._asks(p, result, p.call_key, out)
+                raise Unfit(NOT_IN_LEGACY)
+            result = self._asking.inputs(p, result, p.call_key, out)
         if p.method == "tools/call":
             created = result.get("task") if not p.modern else result if result.get("resultType") == "task" else None
             if type(created) is dict and type(created.get("taskId")) is str:
@@ -254,139 +241,9 @@ class ServerSide:
 
     def _task_state(self, p: Pending, result: Json, out: list[Command]) -> Json:
         if not p.modern and result.get("inputRequests") is not None:
-            raise Unfit(_NOT_IN_LEGACY)
-        self._task_body(p.name, result, out)
+            raise Unfit(NOT_IN_LEGACY)
+        self._asking.task_body(p.name, result, out)
         return result
-
-    def _task_body(self, task: str, body: Json, out: list[Command]) -> None:
-        """Look into a task's state; what it asks for follows the policy, and can't be taken out without leaving it stuck."""
-        inner = body.get("result")
-        if type(inner) is dict and "inputRequests" in inner:
-            raise Unfit("a finished task asked for input")
-        requests = body.get("inputRequests")
-        if requests is None:
-            return
-        for word in self._words(requests).values():
-            if self._judge_word(word) >= Outcome.ASK:
-                raise Unfit(f"the task asks for {word}, which isn't permitted", policy=True)
-        self._state.inputs(task_key(task)).issued = set(requests)
-
-    def _asks(self, p: Pending, result: Json, key: bytes, out: list[Command]) -> Json:
-        """The same policy for ``inputRequests`` as for requests of their own (MCP 2026-07-28, basic/patterns/mrtr)."""
-        requests = result.get("inputRequests")
-        if requests is None:
-            return result
-        words = self._words(requests)
-        inputs = self._state.inputs(key)
-        # one round's keys are answered in the next call; older ones mean nothing any more
-        inputs.issued, inputs.declined = set(), {}
-        kept = dict(requests)
-        for name, word in words.items():
-            outcome = self._judge_word(word)
-            if outcome <= Outcome.LOG:
-                inputs.issued.add(name)
-                continue
-            if word == "sampling":
-                # there is no way to decline: the call fails (PROTOCOL.md §2)
-                raise Unfit("the server asks for sampling, which isn't permitted", policy=True)
-            del kept[name]
-            inputs.declined[name] = {"action": "decline"} if word == "elicitation" else {"roots": []}
-            self._state.refused(
-                out, event="call", direction="server", method=requests[name]["method"], tool=p.name,
-                decision=self._word_decision(word), note="altered: declined for the client", answered=True,
-            )  # fmt: skip
-        if len(kept) == len(requests):
-            return result
-        result = {**result, "inputRequests": kept}
-        if not kept and result.get("requestState") is None:
-            result["requestState"] = OWN_STATE
-        return result
-
-    def _words(self, requests: Any) -> dict[str, str]:
-        if type(requests) is not dict:
-            raise Unfit("`inputRequests` must be an object")
-        if len(requests) > INPUTS_LIMIT or any(len(name) > INPUTS_LIMIT for name in requests):
-            raise Unfit(f"more than {INPUTS_LIMIT} `inputRequests`, or a key longer than that")
-        words: dict[str, str] = {}
-        for name, request in requests.items():
-            method = request.get("method") if type(request) is dict else None
-            word = INPUT_METHODS.get(method) if type(method) is str else None
-            if word is None:
-                raise Unfit("the server asked for input of an unknown kind")
-            words[name] = word
-        return words
-
-    def _word_decision(self, word: str) -> Any:
-        assert self._state.rules is not None  # noqa: S101
-        return self._state.decide(self._state.rules.server_requests, word)
-
-    def _judge_word(self, word: str) -> Outcome:
-        outcome: Outcome = self._word_decision(word).outcome
-        return outcome
-
-    # requests
-
-    def request(self, m: Request, at: float, out: list[Command]) -> None:
-        """Judge a request of the server's: forward it, or answer it."""
-        state = self._state
-        key = id_key(m.id)
-        if key in state.server_calls:
-            self._refuse_request(m, own_denial("an id that is in flight can't be used again"), out)
-            return
-        if len(state.server_calls) >= IN_FLIGHT_LIMIT:
-            ref = self._refuse_request(m, own_denial(f"more than {IN_FLIGHT_LIMIT} requests in flight"), out)
-            out.append(ToServer(denial.broken(m.id, f"too many requests in flight{denial.tag(ref)}")))
-            return
-        if state.adapted is not None:
-            out.append(ToServer(adapt.refusal(m)))
-            return
-        if state.handshake is None:
-            # a stateless session has no such requests, and its client may not answer (MCP 2026-07-28, stdio)
-            self._refuse_request(m, own_denial("a stateless session has no requests of the server"), out)
-            return
-        row = lookup(state.legacy_or_latest(), "server", m.method)
-        if row is None or row.is_notification:
-            decision = own_denial("no such request here")
-        elif row.matched is Matched.SERVER_REQUEST:
-            decision = self._word_decision(row.subject)
-        elif row.matched is Matched.CLIENT_TASK and not state.made_by_client(m.params.get("taskId")):
-            decision = own_denial("a task that was made for nothing")
-        else:
-            decision = None
-        if decision is not None and decision.outcome >= Outcome.ASK:
-            ref = self._refuse_request(m, decision, out)
-            text = f"{m.method[:200]} is not permitted{denial.tag(ref)}"
-            out.append(ToServer(denial.error(m.id, METHOD_NOT_FOUND, text)))
-            return
-        ref = ""
-        if decision is not None:
-            ref = state.next_ref()
-            out.append(
-                Record(
-                    Entry(
-                        "call",
-                        "server",
-                        m.method,
-                        outcome=decision.outcome.label,
-                        ref=ref,
-                        request_id=m.id,
-                        reasons=decision.reasons,
-                        arguments=redact(m.params, whole=decision.outcome is Outcome.LOG),
-                    )
-                )
-            )
-        meta = m.params.get("_meta")
-        token = meta.get("progressToken") if type(meta) is dict else None
-        state.server_calls[key] = Pending(
-            m.id, m.method, row, "", False, at, ref, token=token if type(token) is int or type(token) is str else None
-        )
-        out.append(ToClient(m.encoded, (ref,) if ref else ()))
-
-    def _refuse_request(self, m: Request, decision: Any, out: list[Command]) -> str:
-        return self._state.refused(
-            out, event="call", direction="server", method=m.method, request_id=m.id, decision=decision,
-            arguments=redact(m.params, whole=False),
-        )  # fmt: skip
 
     # notifications
 
@@ -429,15 +286,15 @@ class ServerSide:
                 return self._cancel(m, out)
             case Matched.RESOURCE:
                 uri = m.params.get("uri")
-                shown = type(uri) is str and self._client_side.resource(uri).outcome <= Outcome.LOG
+                shown = type(uri) is str and self._access.resource(uri).outcome <= Outcome.LOG
                 return "" if shown else "a resource that isn't permitted"
             case Matched.SERVER_REQUEST:
                 return f"`{row.subject}` is not permitted" if row.subject in state.closed else ""
             case Matched.TASK:
                 task = m.params.get("taskId")
-                if type(task) is not str or self._client_side.task(task).outcome is Outcome.DENY:
+                if type(task) is not str or self._access.task(task).outcome is Outcome.DENY:
                     return "a task that no permitted call of this session made"
-                self._task_body(task, m.params, out)
+                self._asking.task_body(task, m.params, out)
                 return ""
             case Matched.SUBSCRIPTION:
                 pending = self._subscription(m)
@@ -462,7 +319,7 @@ class ServerSide:
         if not (type(id) is int or type(id) is str):
             return "a cancellation of nothing that is in flight"
         if (asked := state.server_calls.get(id_key(id))) is not None:
-            self._client_side.ended(asked, "cancelled", out)
+            self._replies.ended(asked, "cancelled", out)
             return ""
         listening = state.calls.get(id_key(id))
         if listening is not None and listening.listen is not None:

@@ -26,6 +26,9 @@ from __future__ import annotations
 from typing import Final
 
 from mcpwrap.core import denial, held
+from mcpwrap.core.access import Access
+from mcpwrap.core.asking import Asking
+from mcpwrap.core.client_replies import ClientReplies
 from mcpwrap.core.client_side import ClientSide
 from mcpwrap.core.commands import Command, StopServer, ToClient, ToServer
 from mcpwrap.core.events import (
@@ -69,8 +72,11 @@ class Session:
 
     def __init__(self, *, server: str, refs: str, rules: ServerRules | None = None, hold: str = "", notice: str = "") -> None:
         self._state = State(server, refs, rules, hold, notice)
-        self._client_side = ClientSide(self._state)
-        self._server_side = ServerSide(self._state, self._client_side)
+        access = Access(self._state)
+        self._replies = ClientReplies(self._state)
+        self._asking = Asking(self._state)
+        self._client_side = ClientSide(self._state, access)
+        self._server_side = ServerSide(self._state, access, self._replies, self._asking)
         self._joining: Joining | None = None
 
     @property
@@ -96,7 +102,7 @@ class Session:
         try:
             message = parse(line)
         except WireError as error:
-            self._client_side.unreadable(error, out)
+            self._replies.unreadable(error, out)
             return
         if type(message) is list:
             self._client_batch(message, at, out)
@@ -107,9 +113,9 @@ class Session:
         if type(m) is Request:
             self._client_side.request(m, at, out)
         elif type(m) is Notification:
-            self._client_side.notification(m, out)
+            self._replies.notification(m, out)
         else:
-            self._client_side.response(m, at, out)  # type: ignore[arg-type]
+            self._replies.response(m, at, out)  # type: ignore[arg-type]
 
     def _server_line(self, line: bytes, at: float, out: list[Command]) -> None:
         try:
@@ -128,7 +134,7 @@ class Session:
         elif type(m) is Result or type(m) is Error:
             self._server_side.response(m, at, out)
         elif type(m) is Request:
-            self._server_side.request(m, at, out)
+            self._asking.request(m, at, out)
         else:
             self._server_side.notification(m, out)  # type: ignore[arg-type]
 
@@ -145,18 +151,18 @@ class Session:
         state = self._state
         if state.legacy_revision != BATCHING or not members:
             why = "batches don't exist in this protocol revision" if members else "an empty batch"
-            self._client_side.unreadable(WireError(INVALID_REQUEST, why), out)
+            self._replies.unreadable(WireError(INVALID_REQUEST, why), out)
             for member in members:
                 if isinstance(member, WireError | Request) and member.id is not None:
-                    self._client_side.unreadable(WireError(INVALID_REQUEST, why, member.id), out)
+                    self._replies.unreadable(WireError(INVALID_REQUEST, why, member.id), out)
             return
         inner: list[Command] = []
         asked: list[Pending] = []
         for member in members:
             if isinstance(member, WireError):
-                self._client_side.unreadable(member, inner)
+                self._replies.unreadable(member, inner)
             elif type(member) is Request and member.method == "initialize":
-                self._client_side.unreadable(WireError(INVALID_REQUEST, "`initialize` in a batch", member.id), inner)
+                self._replies.unreadable(WireError(INVALID_REQUEST, "`initialize` in a batch", member.id), inner)
             else:
                 before = state.calls.get(id_key(member.id)) if type(member) is Request else None
                 self._from_client(member, at, inner)
@@ -238,7 +244,7 @@ class Session:
 
     def _forget_server_calls(self, at: float, out: list[Command]) -> None:
         for pending in list(self._state.server_calls.values()):
-            self._client_side.ended(pending, "lost", out, at=at)
+            self._replies.ended(pending, "lost", out, at=at)
 
     def _unrecorded(self, refs: frozenset[str], why: str, out: list[Command]) -> None:
         state = self._state

@@ -103,6 +103,12 @@ class State(msgspec.Struct):
             word for word in dict.fromkeys(INPUT_METHODS.values()) if table is None or table.decide(word).outcome >= Outcome.ASK
         )
 
+    @property
+    def live(self) -> ServerRules:
+        """The rules of a session that isn't held."""
+        assert self.rules is not None  # noqa: S101 - the callers checked `hold`
+        return self.rules
+
     def decide(self, table: RuleTable, text: str) -> Decision:
         """The decision on one whole name or URI; the same name gets the same decision until the rules change."""
         if len(text) > NAME_LIMIT:

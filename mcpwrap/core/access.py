@@ -1,0 +1,50 @@
+"""What is asked for, judged: resources and templates by their URIs, tasks by the tool whose call made them (POLICY.md §2)."""
+
+from __future__ import annotations
+
+from mcpwrap.core.rules import HOLE, Decision, Outcome, Text
+from mcpwrap.core.state import State
+from mcpwrap.core.state import denial as own_denial
+from mcpwrap.core.uris import ambiguity
+
+
+class Access:
+    """Decisions that both directions need."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def resource(self, uri: str) -> Decision:
+        """The decision on one resource; a URI that two readers may take for different ones is denied."""
+        table = self._state.live.resources
+        if not table.plainly_open and (why := ambiguity(uri)):
+            return own_denial(why)
+        return self._state.decide(table, uri)
+
+    def template(self, text: Text, *, beginning: bool = False) -> Decision:
+        """The decision on a resource template: denied only where all that it stands for surely is.
+
+        With `beginning` a hole goes on from what was typed, so that what stands before it is judged as a whole, too.
+        """
+        table = self._state.live.resources
+        for filling in ("x", "") if beginning else ("x",):
+            filled = "".join(filling if c is HOLE else c for c in text)
+            if not table.plainly_open and (why := ambiguity(filled)):
+                return own_denial(why)
+        return table.decide_open(text)
+
+    def task(self, task: str) -> Decision:
+        """The decision on a task: that on the tool whose call made it. Its ``ask`` was answered when the call ran."""
+        state = self._state
+        tool = state.catalog.tasks.get(task)
+        tools = state.live.tools
+        if tool is not None:
+            return state.decide(tools, tool)
+        if tools.plainly_open:
+            return Decision(Outcome.ALLOW, ())
+        return own_denial("no permitted call of this session made this task")
+
+
+def task_key(task: str) -> bytes:
+    """What the inputs of a task are kept under."""
+    return b"task\0" + task.encode("utf-8", "surrogatepass")
