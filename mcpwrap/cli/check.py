@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -12,11 +12,13 @@ import click
 
 from mcpwrap.cli.here import Found, Here, need
 from mcpwrap.cli.screen import Ink, count, place_lines
-from mcpwrap.core.rules import Outcome, RuleTable
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.load import ProjectPolicy, rules_for
-from mcpwrap.policy.trust import commands_of, digest, verify_command, warnings_for
+from mcpwrap.policy.lock import parse as parse_lock
+from mcpwrap.policy.pins import PinStore
+from mcpwrap.policy.review import review
+from mcpwrap.policy.trust import Unsealed, commands_of, digest, verify_command, warnings_for
 
 FAULTY: Final = 2
 """Exit code where a file can't be used (POLICY.md §7)."""
@@ -83,24 +85,17 @@ def _warnings(found: Found, policy: ProjectPolicy) -> Iterator[str]:
                     yield f"{server.name}: {why}; it is held until `mcpwrap trust`"
     for server in policy.servers.values():
         rules = rules_for(policy, server.name, (), server.command or ())
-        for table in (rules.tools, rules.resources, rules.prompts, rules.server_requests, rules.extra_methods):
-            yield from (f"{server.name}: {text}" for text in _contradictions(table))
+        for each in review(rules, _tools(found, server.name)):
+            place = f"({each.file}:{each.line})"
+            yield f"{server.name}: {each.text}" if place in each.text else f"{server.name}: {each.text} {place}"
 
 
-def _contradictions(table: RuleTable) -> Iterator[str]:
-    """Literal names that one list lets in and another denies: the denial wins, which may not be what was meant."""
-    literals: dict[str, dict[Outcome, int]] = {}
-    for rule in table.rules:
-        for pattern in rule.patterns:
-            if pattern.literal is not None:
-                literals.setdefault(pattern.literal, {}).setdefault(rule.effect, pattern.line)
-    for name, effects in literals.items():
-        if Outcome.DENY in effects and len(effects) > 1:
-            admitting = min(effects)
-            yield (
-                f"`{name}` stands in `{admitting.label}` ({table.file}:{effects[admitting]}) and in `deny` "
-                f"({table.file}:{effects[Outcome.DENY]}); `deny` wins"
-            )
+def _tools(found: Found, server: str) -> Mapping[str, Mapping[str, Any]] | None:
+    """The definitions of the server's tools: those of the lock, else what it showed last; None where nothing is known."""
+    if found.lock is not None and (entry := parse_lock(found.lock).servers.get(server)) is not None:
+        return entry.items["tool"]
+    seen = PinStore(found.here.folders.state, Unsealed()).seen(found.root, server)
+    return seen.items.get("tool") if seen is not None else None
 
 
 def _facts(found: Found, policy: ProjectPolicy | None, findings: Findings) -> dict[str, Any]:

@@ -16,10 +16,13 @@ PROGRAM: Final = "mcpwrap"
 COMMANDS: Final = {
     "run": ("mcpwrap.cli.completion", "Stand in front of a server (what an AI client starts)."),
     "status": ("mcpwrap.cli.status", "Where things stand, and what to do next."),
+    "init": ("mcpwrap.cli.init", "Ask a server what it has, and write a starting file."),
     "check": ("mcpwrap.cli.check", "Look for faults in the files that count here."),
     "trust": ("mcpwrap.cli.trust", "Show what a project's file lets run and do, and accept it."),
     "untrust": ("mcpwrap.cli.trust", "Take the trust back, for running sessions too."),
+    "pins": ("mcpwrap.cli.pins", "What servers may offer: what is pinned, and what differs."),
     "explain": ("mcpwrap.cli.explain", "Why a call is let through or refused."),
+    "test": ("mcpwrap.cli.test", "Run the tests of a policy."),
     "log": ("mcpwrap.cli.log", "What happened: the audit records."),
     "demo": ("mcpwrap.cli.demo", "See it work: a small server, a real client, a temporary project."),
     "schema": ("mcpwrap.cli.schema", "The JSON Schema of a file."),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import click
@@ -14,14 +16,25 @@ from mcpwrap.audit.reader import find_ref
 from mcpwrap.cli import completion
 from mcpwrap.cli.here import Found, Here, look, need, own_servers
 from mcpwrap.cli.screen import Ink, columns, day
-from mcpwrap.cli.verdict import WORDS, Verdict, judge, reason_rows, remedies
-from mcpwrap.core.rules import Outcome
+from mcpwrap.cli.verdict import WORDS, Question, Verdict, budgets, by_pins, depends_on, judge, reason_rows, remedies
+from mcpwrap.core.pins import Kind, PinGuard
+from mcpwrap.core.redact import REDACTED
+from mcpwrap.core.rules import Outcome, Reason
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, UsageError
 from mcpwrap.policy.load import ProjectPolicy
+from mcpwrap.policy.pins import PinStore, pins_of
+from mcpwrap.policy.trust import Unsealed
+from mcpwrap.runtime.facts import FileFacts
 
 DENIED: Final = 4
 """Exit code where the answer is a denial (POLICY.md §7)."""
+
+_PINNED: Final[dict[str, Kind]] = {"tools/call": "tool", "prompts/get": "prompt"}
+"""Methods that are refused where the definition isn't as it was accepted."""
+
+_SHORTENED: Final = re.compile(r"… \(\d+ characters\)$")
+"""How a shortened value ends (core/redact.py)."""
 
 _TARGETS: Final = ("tool", "uri", "prompt", "task")
 
@@ -38,43 +51,62 @@ class Basis:
 @click.command()
 @click.option("--project", metavar="DIR", help="The project, where it isn't the one you are in.")
 @click.option("--method", metavar="METHOD", help="Another method than tools/call; TOOL is then its prompt or URI.")
+@click.option("--subject", metavar="JSON", help="Who asks, for rules that look at it; default: you, as the records have it.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @click.argument("server_or_ref", metavar="SERVER|REF", shell_complete=completion.servers)
 @click.argument("tool", required=False, shell_complete=completion.tools)
 @click.argument("arguments", metavar="[ARGS-JSON]", required=False)
 def explain(
-    project: str | None, method: str | None, as_json: bool, server_or_ref: str, tool: str | None, arguments: str | None
+    project: str | None,
+    method: str | None,
+    subject: str | None,
+    as_json: bool,
+    server_or_ref: str,
+    tool: str | None,
+    arguments: str | None,
 ) -> int:
     """Why a call is let through or refused, and what would have to change.
 
-    SERVER TOOL [ARGS-JSON] asks the policy; REF is the short id that a refusal carries. Exit code 4 where it is denied.
+    SERVER TOOL [ARGS-JSON] asks the policy; REF is the short id that a refusal carries. Exit code 4 where it is denied. Nothing is
+    called. With --method, ARGS-JSON is what the request would carry; methods that a server sends are known, too.
     """
     here = Here.now()
     if tool is None and method is None:
         return _explain_ref(here, server_or_ref, project, as_json=as_json)
-    _check_arguments(arguments)
+    if arguments is None and tool is not None and tool.lstrip().startswith("{") and method is not None:
+        tool, arguments = None, tool  # such a request has no name of its own
+    given = None if arguments is None else _object(arguments, "ARGS-JSON", '{"path": "src/app.py"}')
+    who = here.subject if subject is None else _object(subject, "--subject", '{"groups": ["developers"]}')
     basis = _basis(need(project, here), server_or_ref)
-    verdict = _judge(basis, server_or_ref, method or "tools/call", tool or "")
+    verdict = _judge(basis, server_or_ref, Question(method or "tools/call", tool or "", given, who))
     facts = _facts(basis, server_or_ref, method or "tools/call", verdict)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     else:
-        ink = Ink.of(sys.stdout)
-        click.echo("\n".join(_lines(facts, verdict, ink)))
-        if arguments is not None:
-            click.echo("note: this version judges by names alone; the arguments made no difference")
+        click.echo("\n".join(_lines(facts, verdict, Ink.of(sys.stdout))))
     return DENIED if verdict.outcome is Outcome.DENY else 0
 
 
-def _check_arguments(arguments: str | None) -> None:
-    if arguments is None:
-        return
+def _object(text: str, what: str, example: str) -> dict[str, Any]:
+    """A JSON object from the command line, read as a message's would be.
+
+    Raises:
+        UsageError: it is none, or has a key twice.
+    """
     try:
-        value = json.loads(arguments)
+        value = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise UsageError("ARGS-JSON isn't valid JSON", hint="""quote it for the shell: '{"path": "src/app.py"}'""") from error
+        raise UsageError(f"{what} isn't valid JSON", hint=f"quote it for the shell: '{example}'") from error
     if not isinstance(value, dict):
-        raise UsageError("ARGS-JSON isn't an object", hint="""a tool's arguments have names: '{"path": "src/app.py"}'""")
+        raise UsageError(f"{what} isn't an object", hint=f"it has names: '{example}'")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
 
 
 def _basis(found: Found, server: str) -> Basis:
@@ -111,9 +143,30 @@ def _unknown_server(found: Found, server: str, names: list[str]) -> UsageError:
     return UsageError(f"{spell_out(found.file_name)} has no server `{spell_out(server)}`", hint=hint)
 
 
-def _judge(basis: Basis, server: str, method: str, name: str) -> Verdict:
+def _judge(basis: Basis, server: str, question: Question) -> Verdict:
     """The one place where this command meets the decision."""
-    return judge(basis.found.rules(basis.policy, basis.policy.servers[server]), method, name)
+    policy = basis.policy.servers[server]
+    question = replace(question, project=basis.policy.name, facts=FileFacts(policy.cwd))
+    verdict = judge(basis.found.rules(basis.policy, policy), question)
+    kind = _PINNED.get(question.method)
+    if kind is None or verdict.outcome is Outcome.DENY or basis.found.standing.state == "untrusted":
+        return verdict
+    return _pinned(basis, server, kind, verdict)
+
+
+def _pinned(basis: Basis, server: str, kind: Kind, verdict: Verdict) -> Verdict:
+    """`verdict`, or the denial of what isn't as it was accepted, by what the server showed last."""
+    found, record = basis.found, basis.found.standing.record
+    if record is None:
+        return verdict
+    store = PinStore(found.here.folders.state, Unsealed())
+    pinned, others = pins_of(store, record, found.root, server, tuple(basis.policy.servers))
+    guard = PinGuard(pinned, others)
+    seen = store.seen(found.root, server)
+    if seen is not None and kind in seen.items:
+        guard.page(kind, list(seen.items[kind].values()), first=True, last=True)
+    why = guard.held(kind, verdict.name)
+    return by_pins(f"{why}; `mcpwrap pins` shows it", guard.file, server, verdict.name) if why else verdict
 
 
 def _facts(basis: Basis, server: str, method: str, verdict: Verdict) -> dict[str, Any]:
@@ -124,10 +177,18 @@ def _facts(basis: Basis, server: str, method: str, verdict: Verdict) -> dict[str
         "method": method,
         "name": verdict.name,
         "outcome": verdict.outcome.label,
-        "reasons": [{"file": r.file, "line": r.line, "effect": r.effect, "text": r.text} for r in verdict.decision.reasons],
+        "at_worst": (verdict.strictest or verdict.outcome).label,
+        "reasons": _reasons(verdict.decision.reasons),
+        "depends": _reasons(depends_on(verdict)),
+        "misses": _reasons(verdict.decision.misses),
+        "budgets": _reasons(budgets(verdict)),
         "remedy": list(remedies(verdict, own_file=basis.policy.file)),
         "note": basis.note,
     }
+
+
+def _reasons(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
+    return [{"file": r.file, "line": r.line, "effect": r.effect, "text": r.text} for r in reasons]
 
 
 def _lines(facts: dict[str, Any], verdict: Verdict, ink: Ink) -> list[str]:
@@ -135,7 +196,16 @@ def _lines(facts: dict[str, Any], verdict: Verdict, ink: Ink) -> list[str]:
     if facts["method"] != "tools/call":
         what += f"  ({spell_out(facts['method'])})"
     lines = [f"{ink('bold', what)}: {_paint(verdict.outcome, ink)}"]
+    if verdict.strictest is not None:
+        lines[0] += f", or stricter by its arguments: {_paint(verdict.strictest, ink)}"
     lines += columns(reason_rows(verdict.decision.reasons))
+    for heading, reasons in (
+        ("what depends on its arguments (give them as JSON behind the name):", depends_on(verdict)),
+        ("what would have let it through, had its conditions held:", verdict.decision.misses),
+        ("while this isn't used up:", budgets(verdict)),
+    ):
+        if reasons:
+            lines += [heading, *columns(reason_rows(reasons))]
     if facts["note"]:
         lines.append(spell_out(facts["note"]))
     return lines + _remedy_lines(facts["remedy"])
@@ -182,9 +252,34 @@ def _today(here: Here, record: dict[str, Any], project: str | None) -> tuple[Bas
         if found is None:
             return "its project isn't there any more"
         basis = _basis(found, server)
-        return basis, server, method, _judge(basis, server, method, name)
+        return basis, server, method, _judge(basis, server, _recorded_question(record, method, name))
     except McpwrapError as error:
         return str(error)
+
+
+def _recorded_question(record: dict[str, Any], method: str, name: str) -> Question:
+    arguments = record.get("arguments")
+    subject, client = record.get("subject"), record.get("client")
+    return Question(
+        method,
+        name,
+        arguments if isinstance(arguments, dict) and not _is_partial(arguments) else None,
+        subject if isinstance(subject, dict) else {},
+        client if isinstance(client, dict) else {},
+    )
+
+
+def _is_partial(value: object) -> bool:
+    """True where something recorded isn't what was sent: redacted, or shortened."""
+    match value:
+        case str():
+            return REDACTED in value or _SHORTENED.search(value) is not None
+        case dict():
+            return any(map(_is_partial, value.values()))
+        case list():
+            return any(map(_is_partial, value))
+        case _:
+            return False
 
 
 def _ref_lines(
@@ -208,6 +303,8 @@ def _ref_lines(
         return [*lines, f"today: can't be said, {spell_out(today)}"]
     basis, server, method, verdict = today
     facts = _facts(basis, server, method, verdict)
+    if verdict.conditional and _is_partial(record.get("arguments")):
+        lines.append("note: its arguments were recorded in part (redacted or shortened), so the answer can't be repeated exactly")
     if verdict.outcome.label == outcome and _same_reasons(facts["reasons"], reasons):
         return lines + ([spell_out(basis.note)] if basis.note else []) + _remedy_lines(facts["remedy"])
     return [*lines, "today it would be another answer:", *(f"  {line}" for line in _lines(facts, verdict, ink))]

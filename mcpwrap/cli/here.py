@@ -24,7 +24,8 @@ from mcpwrap.policy.load import (
     load_user,
     rules_for,
 )
-from mcpwrap.policy.project import Project, find_project, read_project, refuse_lock
+from mcpwrap.policy.lock import parse as parse_lock
+from mcpwrap.policy.project import Project, find_project, read_project
 from mcpwrap.policy.trust import Standing, TrustStore, Unsealed, standing
 
 USER_FILE: Final = "config.toml"
@@ -65,6 +66,11 @@ class Here:
     def store(self) -> TrustStore:
         """The trust records; not sealed until there is a vault."""
         return TrustStore(self.folders.state, Unsealed())
+
+    @property
+    def subject(self) -> dict[str, str]:
+        """Who asks, as sessions and records have it."""
+        return {"issuer": "local", "sub": _who()}
 
     @property
     def audit_folder(self) -> str:
@@ -121,7 +127,7 @@ class Here:
             shim=secrets.token_hex(6),
             project=project,
             server="",
-            subject={"issuer": "local", "sub": _who()},
+            subject=self.subject,
             policy_digest=digest,
         )
         try:
@@ -179,7 +185,8 @@ class Found:
             ConfigError: it can't be used.
         """
         try:
-            refuse_lock(self.lock)
+            if self.lock is not None:
+                parse_lock(self.lock)
             return self.parse(self.data)
         except ConfigError as error:
             if self.standing.state == "changed":

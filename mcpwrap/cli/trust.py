@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +17,14 @@ import click
 
 from mcpwrap.cli import caller, completion, trust_view
 from mcpwrap.cli.here import Found, Here, look, need, read_files
-from mcpwrap.cli.screen import Ink, day, error_text
+from mcpwrap.cli.screen import Ink, columns, day, error_text
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, RefusedError, StateError, UsageError
 from mcpwrap.policy.load import ProjectPolicy
+from mcpwrap.policy.lock import lock_changes
+from mcpwrap.policy.pins import PinStore
 from mcpwrap.policy.project import caller_project
-from mcpwrap.policy.trust import CommandRecord, TrustRecord, commands_of, digest
+from mcpwrap.policy.trust import CommandRecord, TrustRecord, Unsealed, commands_of, digest
 
 DECLINED = 3
 """Exit code where the person said no: what lies there stays untrusted."""
@@ -112,6 +115,8 @@ def untrust(project: str | None) -> int:
         click.echo(f"{spell_out(roots[0])} was not trusted; nothing changed")
         return 0
     click.echo(f"{spell_out(root)} is not trusted any more; running sessions hold its servers from the next call on")
+    with suppress(StateError):
+        PinStore(here.folders.state, Unsealed()).forget(root)  # what it says of itself is looked at anew when it is trusted again
     try:
         here.announce(root, "", "mcpwrap/untrust", "the trust was taken back")
     except StateError as error:
@@ -211,6 +216,7 @@ def _shown(offer: Offer, *, width: int, ink: Ink) -> list[str]:
         lines = [
             f"{ink('bold', _title(offer))}: {what} since {day(record.accepted_at)}",
             *trust_view.change(_readable(found), offer.policy, record, offer.commands, width=width, ink=ink),
+            *_pin_lines(record.lock, found.lock, ink),
         ]
         if found.standing.state == "changed":
             lines += ["", f"Until you accept it, the version of {day(record.accepted_at)} goes on judging."]
@@ -221,6 +227,16 @@ def _shown(offer: Offer, *, width: int, ink: Ink) -> list[str]:
             f"  accepting also lets clients that work there start the servers of {spell_out(found.root)}.",
         ]
     return [*lines, ""]
+
+
+def _pin_lines(old: str | None, new: bytes | None, ink: Ink) -> list[str]:
+    """What changes in the pins: each is something that the model would read or call."""
+    changes = lock_changes(old, None if new is None else new.decode())
+    rows = [(kind, f"mcpwrap.lock › {spell_out(text)}") for kind, text, _ in changes]
+    if not rows:
+        return []
+    colours = ("red" if kind == "loosens" else "green" for kind, _ in rows)
+    return ["", *(ink(colour, line) for colour, line in zip(colours, columns(rows), strict=True))]  # type: ignore[arg-type]
 
 
 def _readable(found: Found) -> ProjectPolicy | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from mcpwrap.core.rules import HOLE, Decision, Outcome, Text
 from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
@@ -9,17 +11,20 @@ from mcpwrap.core.uris import ambiguity
 
 
 class Access:
-    """Decisions that both directions need."""
+    """Decisions that both directions need. `at` is monotonic seconds."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def resource(self, uri: str) -> Decision:
+    def resource(self, uri: str, at: float | None = None) -> Decision:
         """The decision on one resource; a URI that two readers may take for different ones is denied."""
         table = self._state.live.resources
         if not table.plainly_open and (why := ambiguity(uri)):
             return own_denial(why)
-        return self._state.decide(table, uri)
+        if table.kind not in self._state.conditional:
+            return self._state.decide(table, uri) if at is None else self._state.judge(table, uri, None, at)
+        # (without `at` nothing is asked for: no budget counts)
+        return self._state.judge(table, uri, {"uri": uri}, at if at is not None else -inf, uri=uri)
 
     def template(self, text: Text, *, beginning: bool = False) -> Decision:
         """The decision on a resource template: denied only where all that it stands for surely is.
@@ -31,7 +36,7 @@ class Access:
             filled = "".join(filling if c is HOLE else c for c in text)
             if not table.plainly_open and (why := ambiguity(filled)):
                 return own_denial(why)
-        return table.decide_open(text)
+        return table.decide_open(text, self._state.context())
 
     def task(self, task: str) -> Decision:
         """The decision on a task: that on the tool whose call made it. Its ``ask`` was answered when the call ran."""
@@ -39,7 +44,10 @@ class Access:
         tool = state.catalog.tasks.get(task)
         tools = state.live.tools
         if tool is not None:
-            return state.decide(tools, tool)
+            # its arguments were judged when it was called
+            return (
+                tools.decide_open(tool, state.context(tool=tool)) if tools.kind in state.conditional else state.decide(tools, tool)
+            )
         if tools.plainly_open:
             return Decision(Outcome.ALLOW, ())
         return own_denial("no permitted call of this session made this task")

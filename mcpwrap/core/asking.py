@@ -8,11 +8,12 @@ from mcpwrap.core import adapt, denial
 from mcpwrap.core.access import task_key
 from mcpwrap.core.catalog import OWN_STATE
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
+from mcpwrap.core.elicitation import refusal, urls_of
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import METHOD_NOT_FOUND, Json, Request, id_key
 from mcpwrap.core.methods import INPUT_METHODS, Matched, lookup
 from mcpwrap.core.redact import redact
-from mcpwrap.core.rules import Outcome
+from mcpwrap.core.rules import Decision, Outcome
 from mcpwrap.core.state import IN_FLIGHT_LIMIT, Pending, State
 from mcpwrap.core.state import denial as own_denial
 
@@ -36,7 +37,29 @@ class Asking:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def task_body(self, task: str, body: Json, out: list[Command]) -> None:
+    def judged(self, word: str, params: Any, at: float) -> Decision:
+        """The decision on one thing that is asked of the client, with what is asked."""
+        state = self._state
+        params = params if type(params) is dict else {}
+        decision = state.judge(state.live.server_requests, word, params, at)
+        if word == "elicitation" and decision.outcome <= Outcome.LOG and (why := refusal(params)):
+            return own_denial(why)
+        return decision
+
+    def urls(self, data: Any, at: float) -> str:
+        """Why the URLs of an error (-32042, MCP 2025-11-25, client/elicitation) may not be passed on; "" where they may."""
+        if "elicitation" in self._state.closed:
+            return "the server wants to open a URL, which isn't permitted"
+        wanted = urls_of(data)
+        if wanted is None:
+            return "the server wants to open URLs in a way that can't be read"
+        for each in wanted:
+            decision = self.judged("elicitation", {"mode": "url", **each}, at)
+            if decision.outcome >= Outcome.ASK:
+                return f"the server wants to open a URL: {decision.reasons[0].text}"
+        return ""
+
+    def task_body(self, task: str, body: Json, at: float, out: list[Command]) -> None:
         """Look into a task's state; what it asks for follows the policy, and can't be taken out without leaving it stuck."""
         inner = body.get("result")
         if type(inner) is dict and "inputRequests" in inner:
@@ -44,41 +67,50 @@ class Asking:
         requests = body.get("inputRequests")
         if requests is None:
             return
-        for word in self._words(requests).values():
-            if self._judge_word(word) >= Outcome.ASK:
-                raise Unfit(f"the task asks for {word}, which isn't permitted", policy=True)
+        for name, word in self._words(requests).items():
+            decision = self.judged(word, requests[name].get("params"), at)
+            if decision.outcome >= Outcome.ASK:
+                raise Unfit(f"the task asks for {word}, which isn't permitted: {decision.reasons[0].text}", policy=True)
         self._state.inputs(task_key(task)).issued = set(requests)
 
-    def inputs(self, p: Pending, result: Json, key: bytes, out: list[Command]) -> Json:
-        """The same policy for ``inputRequests`` as for requests of their own (MCP 2026-07-28, basic/patterns/mrtr)."""
+    def inputs(self, p: Pending, result: Json, at: float, out: list[Command]) -> tuple[Json, tuple[str, ...]]:
+        """The same policy for ``inputRequests`` as for requests of their own (MCP 2026-07-28, basic/patterns/mrtr).
+
+        Returns the result as it may go on, and the refs of the records that permit it.
+        """
         requests = result.get("inputRequests")
         if requests is None:
-            return result
+            return result, ()
         words = self._words(requests)
-        inputs = self._state.inputs(key)
+        inputs = self._state.inputs(p.call_key)
         # one round's keys are answered in the next call; older ones mean nothing any more
         inputs.issued, inputs.declined = set(), {}
         kept = dict(requests)
+        refs: list[str] = []
         for name, word in words.items():
-            outcome = self._judge_word(word)
-            if outcome <= Outcome.LOG:
+            params = requests[name].get("params")
+            decision = self.judged(word, params, at)
+            if decision.outcome <= Outcome.LOG:
                 inputs.issued.add(name)
+                self._state.count(decision, at)
+                refs.append(self._permit(requests[name]["method"], params, decision, out, tool=p.name))
+                self._state.asked.put(refs[-1], p.id)
                 continue
             if word == "sampling":
                 # there is no way to decline: the call fails (PROTOCOL.md §2)
-                raise Unfit("the server asks for sampling, which isn't permitted", policy=True)
+                raise Unfit(f"the server asks for sampling, which isn't permitted: {decision.reasons[0].text}", policy=True)
             del kept[name]
             inputs.declined[name] = {"action": "decline"} if word == "elicitation" else {"roots": []}
             self._state.refused(
                 out, event="call", direction="server", method=requests[name]["method"], tool=p.name,
-                decision=self._word_decision(word), note="altered: declined for the client", answered=True,
+                decision=decision, note="altered: declined for the client", answered=True,
             )  # fmt: skip
         if len(kept) == len(requests):
-            return result
+            return result, tuple(refs)
         result = {**result, "inputRequests": kept}
         if not kept and result.get("requestState") is None:
             result["requestState"] = OWN_STATE
-        return result
+        return result, tuple(refs)
 
     def _words(self, requests: Any) -> dict[str, str]:
         if type(requests) is not dict:
@@ -94,13 +126,25 @@ class Asking:
             words[name] = word
         return words
 
-    def _word_decision(self, word: str) -> Any:
-        assert self._state.rules is not None  # noqa: S101
-        return self._state.decide(self._state.rules.server_requests, word)
-
-    def _judge_word(self, word: str) -> Outcome:
-        outcome: Outcome = self._word_decision(word).outcome
-        return outcome
+    def _permit(self, method: str, params: Any, decision: Decision, out: list[Command], **target: Any) -> str:
+        """Record that `decision` lets the client be asked; returns the ref."""
+        ref = self._state.next_ref()
+        arguments = redact(params, whole=decision.outcome is Outcome.LOG)
+        out.append(
+            Record(
+                Entry(
+                    "call",
+                    "server",
+                    method,
+                    outcome=decision.outcome.label,
+                    ref=ref,
+                    reasons=decision.reasons,
+                    arguments=arguments,
+                    **target,
+                )
+            )
+        )
+        return ref
 
     # requests
 
@@ -126,33 +170,24 @@ class Asking:
         if row is None or row.is_notification:
             decision = own_denial("no such request here")
         elif row.matched is Matched.SERVER_REQUEST:
-            decision = self._word_decision(row.subject)
+            decision = self.judged(row.subject, m.params, at)
         elif row.matched is Matched.CLIENT_TASK and not state.made_by_client(m.params.get("taskId")):
             decision = own_denial("a task that was made for nothing")
         else:
             decision = None
         if decision is not None and decision.outcome >= Outcome.ASK:
             ref = self._refuse_request(m, decision, out)
+            if row is not None and row.subject == "elicitation" and "elicitation" not in state.closed:
+                # it was declared: the server counts on an answer of its kind
+                out.append(ToServer(denial.answer(m.id, {"action": "decline"})))
+                return
             text = f"{m.method[:200]} is not permitted{denial.tag(ref)}"
             out.append(ToServer(denial.error(m.id, METHOD_NOT_FOUND, text)))
             return
         ref = ""
         if decision is not None:
-            ref = state.next_ref()
-            out.append(
-                Record(
-                    Entry(
-                        "call",
-                        "server",
-                        m.method,
-                        outcome=decision.outcome.label,
-                        ref=ref,
-                        request_id=m.id,
-                        reasons=decision.reasons,
-                        arguments=redact(m.params, whole=decision.outcome is Outcome.LOG),
-                    )
-                )
-            )
+            state.count(decision, at)
+            ref = self._permit(m.method, m.params, decision, out, request_id=m.id)
         meta = m.params.get("_meta")
         token = meta.get("progressToken") if type(meta) is dict else None
         state.server_calls[key] = Pending(

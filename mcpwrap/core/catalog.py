@@ -58,11 +58,13 @@ class Inputs:
 class Catalog:
     """One session's memory."""
 
-    __slots__ = ("client_tasks", "inputs", "tasks")
+    __slots__ = ("client_tasks", "inputs", "limits", "tasks")
 
     def __init__(self) -> None:
         self.tasks: Remembered[str] = Remembered()
         """task id → the tool whose call made it"""
+        self.limits: Remembered[int] = Remembered()
+        """task id → the longest answer that the budgets of its call permit, in bytes"""
         self.client_tasks: Remembered[str] = Remembered()
         """task id → the server's request for which the client made it"""
         self.inputs: Remembered[Inputs] = Remembered()

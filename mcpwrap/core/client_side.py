@@ -28,13 +28,16 @@ from mcpwrap.core.redact import redact
 from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, ServerRules
 from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, IN_FLIGHT_LIMIT, VERSION_KEY, Pending, State
 from mcpwrap.core.state import denial as own_denial
-from mcpwrap.core.uris import completion_text
+from mcpwrap.core.uris import completed, completion_text
 
 _RETRY_PARAMS: Final = frozenset({"inputResponses", "requestState", "_meta"})
 """What may differ between a call and its retry (MCP 2026-07-28, basic/patterns/mrtr)."""
 
 _LISTENED: Final = frozenset({"toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions", "taskIds"})
 _REFERRED: Final = frozenset({"type", "name", "uri"})
+
+PINNED: Final = frozenset({Holds.TOOLS, Holds.PROMPTS, Holds.TEMPLATES})
+"""Lists of definitions that are pinned."""
 
 _Judge = Callable[[Request, "Arrival", list[Command]], None]
 
@@ -129,13 +132,20 @@ class ClientSide:
             if name == STATUS_TOOL and state.notice:
                 out.append(ToClient(denial.spoken(m.id, state.notice, modern=a.modern, failed=False)))
                 return
-            decision = own_denial(f"names that begin with `{OWN_PREFIX}` are mcpwrap's own")
+            decision, shown = own_denial(f"names that begin with `{OWN_PREFIX}` are mcpwrap's own"), False
         else:
-            decision = state.decide(state.live.tools, name)
+            decision = state.judge(state.live.tools, name, arguments, a.at)
+            # what its arguments are refused for, the model may be told; what is hidden doesn't exist
+            shown = decision.denied and state.listed(state.live.tools, name)
+            if why := state.guard.held("tool", name):
+                decision, shown = state.pinned(why), False
         outcome = decision.outcome
         if outcome is Outcome.DENY:
             ref = self._refuse(m, decision, out, event="call", tool=name[:NAME_LIMIT], arguments=redact(arguments, whole=False))
-            out.append(ToClient(denial.unknown_tool(m.id, name[:200], ref)))
+            if shown:
+                out.append(ToClient(denial.spoken(m.id, denial.refused(name, decision, ref), modern=a.modern)))
+            else:
+                out.append(ToClient(denial.unknown_tool(m.id, name[:200], ref)))
         elif outcome is Outcome.ASK:
             ref = self._refuse(m, decision, out, event="call", tool=name, arguments=redact(arguments, whole=True))
             out.append(ToClient(denial.spoken(m.id, denial.nobody_to_ask(name, ref), modern=a.modern)))
@@ -148,7 +158,9 @@ class ClientSide:
         if type(name) is not str or not (arguments is None or type(arguments) is dict):
             self._invalid(m, "`name` must be a string and `arguments` an object", out)
             return
-        decision = self._state.decide(self._state.live.prompts, name)
+        decision = self._state.judge(self._state.live.prompts, name, arguments, a.at)
+        if why := self._state.guard.held("prompt", name):
+            decision = self._state.pinned(why)
         if decision.outcome is Outcome.DENY:
             ref = self._refuse(m, decision, out, event="call", prompt=name[:NAME_LIMIT])
             out.append(ToClient(denial.unknown_prompt(m.id, name[:200], ref)))
@@ -162,7 +174,7 @@ class ClientSide:
         if type(uri) is not str:
             self._invalid(m, "`uri` must be a string", out)
             return
-        decision = self._access.resource(uri)
+        decision = self._access.resource(uri, a.at)
         if decision.outcome is Outcome.DENY:
             ref = self._refuse(m, decision, out, event="call", uri=redact(uri[:NAME_LIMIT], whole=True))
             out.append(ToClient(denial.unknown_resource(m.id, uri[:NAME_LIMIT], ref, modern=a.modern)))
@@ -183,7 +195,9 @@ class ClientSide:
             return
         rules = self._state.live
         if kind == "ref/prompt":
-            prompt, uri, decision = name, "", self._state.decide(rules.prompts, name)
+            prompt, uri, decision = name, "", self._state.judge(rules.prompts, name, completed(m.params), a.at)
+            if why := self._state.guard.held("prompt", name):
+                decision = self._state.pinned(why)
         else:
             prompt, uri, decision = "", name, self._access.template(completion_text(name, m.params), beginning=True)
         if decision.outcome >= Outcome.ASK:
@@ -298,6 +312,7 @@ class ClientSide:
             name=task or tool,
             outcome=decision.outcome,
             key=call_key,
+            result_limit=state.count(decision, a.at),
         )
         if decision.outcome is Outcome.LOG:
             state.announce(
@@ -315,6 +330,7 @@ class ClientSide:
         name: str = "",
         outcome: Outcome = Outcome.ALLOW,
         key: bytes = b"",
+        result_limit: int | None = None,
     ) -> None:
         state = self._state
         token = a.meta.get("progressToken")
@@ -325,7 +341,11 @@ class ClientSide:
                 state.tokens[token] = a.key
         else:
             token = None
-        state.calls[a.key] = Pending(m.id, m.method, a.row, a.revision, a.modern, a.at, ref, name, outcome, token, key)
+        pending = Pending(m.id, m.method, a.row, a.revision, a.modern, a.at, ref, name, outcome, token, key)
+        pending.result_limit = result_limit
+        if a.row.holds in PINNED:
+            pending.first = m.params.get("cursor") is None
+        state.calls[a.key] = pending
         if a.modern and state.closed:
             kept = state.narrow(a.meta.get(CAPABILITIES_KEY))
             if kept is not None:

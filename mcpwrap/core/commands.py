@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from mcpwrap.core.entry import Entry
+from mcpwrap.core.pins import Learned
 
 
 class ToServer(msgspec.Struct, frozen=True, gc=False):
@@ -33,8 +34,14 @@ class Announce(msgspec.Struct, frozen=True):
     text: str
 
 
+class Learn(msgspec.Struct, frozen=True):
+    """Keep what was seen of the server's definitions: as its pins where it is the first sight, else to show what differs."""
+
+    learned: Learned
+
+
 class StopServer(msgspec.Struct, frozen=True):
     """End the server; its exit is not a fault."""
 
 
-Command = ToServer | ToClient | Record | Announce | StopServer
+Command = ToServer | ToClient | Record | Announce | Learn | StopServer

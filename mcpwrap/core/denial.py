@@ -20,6 +20,7 @@ from mcpwrap.core.jsonrpc import (
     encode,
 )
 from mcpwrap.core.methods import MODERN
+from mcpwrap.core.rules import Decision
 
 REFUSED: Final = -31403
 """Our own code for what is visible but refused where a result can't say so; outside -32768…-32000, JSON-RPC's own."""
@@ -92,6 +93,12 @@ def spoken(id: Id, text: str, *, modern: bool, failed: bool = True) -> bytes:
     result["content"] = [{"type": "text", "text": text}]
     result["isError"] = failed
     return answer(id, result)
+
+
+def refused(tool: str, decision: Decision, ref: str) -> str:
+    """The words for a call that is refused by what it brings, of a tool that is there."""
+    why = decision.misses[0].text.rpartition("doesn't count: ")[2] if decision.misses else decision.reasons[0].text
+    return f"mcpwrap refused {tool}: {why}. {POLICY_WORDS} (ref {ref})"
 
 
 def nobody_to_ask(what: str, ref: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from mcpwrap.core.rules import ServerRules
+from mcpwrap.core.world import World
 
 
 class ClientLine(msgspec.Struct, frozen=True, gc=False):
@@ -26,6 +27,7 @@ class ServerStarted(msgspec.Struct, frozen=True):
 
     rules: ServerRules
     at: float
+    world: World = World()
 
 
 class ServerExited(msgspec.Struct, frozen=True):
@@ -36,10 +38,13 @@ class ServerExited(msgspec.Struct, frozen=True):
 
 
 class PolicyChanged(msgspec.Struct, frozen=True):
-    """Another policy was accepted, or one that tightens was changed: it counts from the next message on."""
+    """Another policy was accepted, or one that tightens was changed: it counts from the next message on.
+
+    So do pins that were accepted."""
 
     rules: ServerRules
     at: float
+    world: World = World()
 
 
 class NoticeChanged(msgspec.Struct, frozen=True):

@@ -1,263 +1,51 @@
-"""Outcomes, patterns and rules: what a policy is once it was read (POLICY.md §2 and §3).
+"""Outcomes and rules: what a policy is once it was read, and the decision (POLICY.md §2 and §3).
 
-A rule has one effect and a list of patterns. All rules that match count and the strictest wins; their order never matters. Only
-rules of the file that defines a server admit; a rule of any other file can only tighten. No match among the admitting rules is a
-denial.
+A rule has one effect, a list of patterns, and maybe conditions and a budget. All rules that match and whose conditions hold count,
+and the strictest wins; their order never matters. Only rules of the file that defines a server admit; a rule of any other file can
+only tighten. No match among the admitting rules is a denial.
 
-Patterns are literals, globs or whole-name regular expressions (RE2: linear time). A glob is matched by simulating its states, so
-no pattern and no name can make it slow. In URIs ``*`` stays within one path segment and ``**`` doesn't; in names both match
-anything; a lone ``*`` matches anything everywhere. ``?`` and ``[`` are literal.
-
-Some things are judged while a part of them is open: a resource template before its variables are known. There a text is a
-sequence of known characters and `HOLE`; `Pattern.covers` says that every way to fill the holes matches, `Pattern.touches` that some
-way may.
+The rules that match a name are found once (`RuleTable.select`); what a call brings is judged against those alone.
 """
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
-NAME_LIMIT: Final = 4096
-"""Longest name or URI that is matched, in characters; a longer one is denied (no real one comes near; bounds the work)."""
+from mcpwrap.core.conditions import Conditions, Context
+from mcpwrap.core.outcome import Outcome
+from mcpwrap.core.patterns import HOLE, NAME_LIMIT, Hole, Pattern, PatternError, Text
+
+__all__ = [
+    "HOLE",
+    "NAME_LIMIT",
+    "Budget",
+    "Decision",
+    "Hole",
+    "Outcome",
+    "Pattern",
+    "PatternError",
+    "Reason",
+    "Rule",
+    "RuleTable",
+    "Selection",
+    "ServerRules",
+    "Text",
+]
 
 
-class Outcome(enum.IntEnum):
-    """What becomes of a request; ordered, the strictest wins (POLICY.md §3)."""
+class Budget(msgspec.Struct, frozen=True):
+    """How much a rule, or a server, lets through: `count` calls in `window_s` seconds (None: in the session), and answers of at
+    most `max_result_bytes`. What is past it gets the outcome `over`. `text` is what a person reads.
+    """
 
-    ALLOW = 0
-    LOG = 1
-    ASK = 2
-    DENY = 3
-
-    @property
-    def label(self) -> str:
-        """The word that stands in files and records."""
-        return _LABELS[self]
-
-
-_LABELS: Final = ("allow", "log", "ask", "deny")
-
-
-class Hole(enum.Enum):
-    """The part of a text that isn't known yet: any characters, or none."""
-
-    HOLE = enum.auto()
-
-
-HOLE: Final = Hole.HOLE
-
-Text = Sequence[str | Hole]
-"""Single characters and holes; a `str` is one without holes."""
-
-
-class _Star(enum.Enum):
-    SEGMENT = enum.auto()
-    ANY = enum.auto()
-
-
-_Symbol = str | _Star
-
-
-class _Regex(Protocol):
-    def fullmatch(self, text: str, /) -> object | None: ...
-
-
-class PatternError(ValueError):
-    """A pattern can't be used; the text says why."""
-
-
-class Pattern(msgspec.Struct, frozen=True):
-    """One pattern as it stands in a file. Build with `Pattern.parse`."""
-
-    text: str
-    line: int
-    symbols: tuple[_Symbol, ...]
-    literal: str | None
-    prefix: str | None
-    regex: _Regex | None
-    parts: tuple[str, ...] | None = None
-    """the literal parts between stars that match anything; None where a star stays within a segment"""
-
-    @classmethod
-    def parse(cls, text: str, *, line: int, uri: bool = False, variables: Mapping[str, str] | None = None) -> Pattern:
-        """Compile `text`.
-
-        `variables` are put in literally for ``${name}``, percent-encoded where `uri` is true, after the pattern was parsed, so
-        that a ``*`` in a folder's name is no wildcard.
-
-        Raises:
-            PatternError: it is empty, too long, names an unknown variable, or isn't a valid RE2 expression.
-        """
-        if not text:
-            raise PatternError("a pattern can't be empty")
-        if len(text) > NAME_LIMIT:
-            raise PatternError(f"a pattern has at most {NAME_LIMIT} characters")
-        if text.startswith("^") is not text.endswith("$") and not (uri and text.endswith("$")):
-            # taken for a glob it would match nothing, and a `deny` would fail open
-            whole = f"^{text.removeprefix('^').removesuffix('$')}$"
-            raise PatternError(f"a regular expression goes from `^` to `$`: write `{whole}`")
-        values = dict(variables or {})
-        if uri and "${" in text:
-            from urllib.parse import quote  # noqa: PLC0415 - 3 ms that few files need
-
-            values = {k: quote(v, safe="/:") for k, v in values.items()}
-        if text.startswith("^") and text.endswith("$") and len(text) > 1:
-            return cls(text, line, (), None, None, _compile_regex(text, values))
-        symbols: tuple[_Symbol, ...] = (_Star.ANY,) if text == "*" else tuple(_symbols(text, uri=uri, values=values))
-        literal = prefix = None
-        if not any(isinstance(s, _Star) for s in symbols):
-            literal = "".join(s for s in symbols if isinstance(s, str))
-        elif symbols[-1] is _Star.ANY and all(isinstance(s, str) for s in symbols[:-1]):
-            prefix = "".join(s for s in symbols[:-1] if isinstance(s, str))
-        parts = None
-        if _Star.SEGMENT not in symbols:
-            pieces = [""]
-            for symbol in symbols:
-                if isinstance(symbol, str):
-                    pieces[-1] += symbol
-                else:
-                    pieces.append("")
-            parts = tuple(pieces)
-        return cls(text, line, symbols, literal, prefix, None, parts)
-
-    @property
-    def universal(self) -> bool:
-        """True where it matches everything."""
-        return self.prefix == ""
-
-    def matches(self, text: str) -> bool:
-        """True where the whole of `text` matches; exact in case."""
-        if self.literal is not None:
-            return text == self.literal
-        if self.prefix is not None:
-            return text.startswith(self.prefix)
-        if self.regex is not None:
-            return self.regex.fullmatch(text) is not None
-        return _in_order(self.parts, text) if self.parts is not None else _segments(self.symbols).fullmatch(text) is not None
-
-    def covers(self, text: Text) -> bool:
-        """True where every way to fill the holes of `text` matches. May miss one (a regular expression over holes)."""
-        if self.regex is not None:
-            return isinstance(text, str) and self.regex.fullmatch(text) is not None
-        states = self._closure({0})
-        for symbol in text:
-            # only `**` swallows a hole whole: it may be empty, and it may hold a slash
-            states = self._closure(self._step(states, symbol))
-            if not states:
-                return False
-        return len(self.symbols) in states
-
-    def touches(self, text: Text) -> bool:
-        """True where some way to fill the holes of `text` may match. May say so wrongly (a regular expression over holes)."""
-        if self.regex is not None:
-            return not isinstance(text, str) or self.regex.fullmatch(text) is not None
-        states = self._closure({0})
-        for symbol in text:
-            if symbol is HOLE:
-                # a hole can hold whatever leads from a state to any later one
-                states = set(range(min(states), len(self.symbols) + 1))
-            else:
-                states = self._closure(self._step(states, symbol))
-            if not states:
-                return False
-        return len(self.symbols) in states
-
-    def _step(self, states: set[int], symbol: str | Hole) -> set[int]:
-        after: set[int] = set()
-        for i in states:
-            if i == len(self.symbols):
-                continue
-            here = self.symbols[i]
-            if here is _Star.ANY or (here is _Star.SEGMENT and symbol is not HOLE and symbol != "/"):
-                after.add(i)
-            elif here == symbol:
-                after.add(i + 1)
-        return after
-
-    def _closure(self, states: set[int]) -> set[int]:
-        todo = list(states)
-        while todo:
-            i = todo.pop()
-            if i < len(self.symbols) and isinstance(self.symbols[i], _Star) and i + 1 not in states:
-                states.add(i + 1)
-                todo.append(i + 1)
-        return states
-
-
-def _in_order(parts: tuple[str, ...], text: str) -> bool:
-    """True where `text` is `parts` in their order with anything between them: the first places found are as good as any."""
-    first, *middle, last = parts
-    if len(text) < len(first) + len(last) or not text.startswith(first) or not text.endswith(last):
-        return False
-    at, end = len(first), len(text) - len(last)
-    for part in middle:
-        at = text.find(part, at, end)
-        if at < 0:
-            return False
-        at += len(part)
-    return True
-
-
-@lru_cache(maxsize=2048)
-def _segments(symbols: tuple[_Symbol, ...]) -> _Regex:
-    """A glob with stars that stay within a segment, as a regular expression of linear time; made on first use."""
-    import re2
-
-    stars = {_Star.SEGMENT: "[^/]*", _Star.ANY: ".*"}
-    pattern = "".join(stars[s] if isinstance(s, _Star) else re2.escape(s) for s in symbols)
-    options = re2.Options()
-    options.dot_nl = True
-    regex: _Regex = re2.compile(pattern, options)
-    return regex
-
-
-def _symbols(text: str, *, uri: bool, values: Mapping[str, str]) -> Iterable[_Symbol]:
-    i = 0
-    while i < len(text):
-        if text.startswith("${", i):
-            value, i = _variable(text, i, values)
-            yield from value
-        elif text[i] == "*":
-            stars = len(text[i:]) - len(text[i:].lstrip("*"))
-            yield _Star.ANY if stars > 1 or not uri else _Star.SEGMENT
-            i += stars
-        else:
-            yield text[i]
-            i += 1
-
-
-def _variable(text: str, at: int, values: Mapping[str, str]) -> tuple[str, int]:
-    end = text.find("}", at)
-    name = text[at + 2 : end] if end > 0 else ""
-    if name not in values:
-        known = ", ".join(f"`${{{k}}}`" for k in sorted(values)) or "none"
-        raise PatternError(f"unknown substitution in `{text}` (known here: {known})")
-    return values[name], end + 1
-
-
-def _compile_regex(text: str, values: Mapping[str, str]) -> _Regex:
-    import re2
-
-    for name, value in values.items():
-        text = text.replace(f"${{{name}}}", re2.escape(value))
-    options = re2.Options()
-    options.log_errors = False
-    options.dot_nl = True  # a line break in a name must not slip past a `deny`
-    try:
-        regex: _Regex = re2.compile(text, options)
-    except re2.error as error:
-        raise PatternError(f"`{text}` is no valid RE2 expression: {_reason(error)}") from error
-    return regex
-
-
-def _reason(error: Exception) -> str:
-    first: Any = error.args[0] if error.args else error
-    return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
+    count: int | None = None
+    window_s: float | None = None
+    max_result_bytes: int | None = None
+    over: Outcome = Outcome.ASK
+    text: str = ""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -273,6 +61,13 @@ class Rule(msgspec.Struct, frozen=True):
     file: str
     admits: bool
     why: str = ""
+    conditions: Conditions | None = None
+    budget: Budget | None = None
+
+    @property
+    def plain(self) -> bool:
+        """True where its patterns alone decide whether it counts."""
+        return self.conditions is None and self.budget is None
 
     def match(self, text: str) -> Pattern | None:
         """The first pattern that matches `text`, unless the list takes it out."""
@@ -315,10 +110,16 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """An outcome, and the rules that determined it (the strictest that matched)."""
+    """An outcome, and the rules that determined it (the strictest that matched).
+
+    `misses` has, for a denial, the admitting rules that match the name but whose conditions don't hold; `rules` are those with a
+    budget that counted.
+    """
 
     outcome: Outcome
     reasons: tuple[Reason, ...]
+    misses: tuple[Reason, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
     @property
     def denied(self) -> bool:
@@ -326,10 +127,56 @@ class Decision(msgspec.Struct, frozen=True):
         return self.outcome is Outcome.DENY
 
 
+_Found = tuple[Rule, Pattern, Outcome]
+"""A rule that counts, the pattern that matched, and the effect that it has."""
+
+
+def _never(rule: Rule) -> bool:
+    return False
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """The rules of a table that match one name or URI, found once."""
+
+    table: RuleTable
+    found: tuple[tuple[Rule, Pattern], ...]
+    unfit: str = ""
+
+    def judge(self, context: Context, spent: Callable[[Rule], bool] = _never) -> Decision:
+        """The decision for what `context` says is asked; `spent` tells whether a rule's budget is used up."""
+        if self.unfit:
+            return self.table.denial(self.unfit)
+        counting: list[_Found] = []
+        unsure: list[Rule] = []
+        misses: list[Reason] = []
+        budgets: list[Rule] = []
+        for rule, pattern in self.found:
+            if rule.conditions is not None and (why := rule.conditions.why_not(rule.effect, context)):
+                if rule.admits and rule.effect is not Outcome.DENY:
+                    misses.append(
+                        Reason(rule.file, pattern.line, rule.effect.label, f"{_said(rule, pattern)} doesn't count: {why}")
+                    )
+                continue
+            effect = rule.effect
+            if effect is Outcome.LOG and rule.conditions is not None and rule.conditions.why_not(Outcome.ALLOW, context):
+                # it tightens, but what can't be told admits nothing: it would run unseen by anybody
+                unsure.append(rule)
+            if rule.budget is not None:
+                budgets.append(rule)
+                if spent(rule):
+                    effect = max(effect, rule.budget.over)
+            counting.append((rule, pattern, effect))
+        decision = self.table.combine(counting, unsure)
+        if not misses and not budgets:
+            return decision
+        return Decision(decision.outcome, decision.reasons, tuple(misses) if decision.denied else (), tuple(budgets))
+
+
 class RuleTable(msgspec.Struct, frozen=True):
     """The rules for one kind of thing (tools, resources, prompts, …) of one server.
 
-    `file` and `line` say where the server's own table begins: the place that a denial for want of a rule points to.
+    `file` and `line` say where the server's own table begins: the place that a denial for want of a rule points to. `conditional`
+    is true where some rule needs more than a name.
     """
 
     kind: str
@@ -337,53 +184,94 @@ class RuleTable(msgspec.Struct, frozen=True):
     file: str
     line: int
 
-    def decide(self, text: str) -> Decision:
-        """Judge one whole name or URI."""
-        if why := _unfit(text):
-            return self._denial(why)
-        return self._combine([(rule, pattern) for rule in self.rules if (pattern := rule.match(text))])
+    @property
+    def conditional(self) -> bool:
+        """True where some rule has conditions or a budget."""
+        return any(not rule.plain for rule in self.rules)
 
-    def decide_open(self, text: Text) -> Decision:
-        """Judge a text with holes as a list does: denied only where it surely is (POLICY.md §3)."""
+    def decide(self, text: str) -> Decision:
+        """Judge one whole name or URI that brings nothing: where a rule has conditions on arguments, they are absent."""
+        return self.select(text).judge(_NOTHING)
+
+    def judge(self, text: str, context: Context, spent: Callable[[Rule], bool] = _never) -> Decision:
+        """Judge one whole name or URI with what is asked of it."""
+        return self.select(text).judge(context, spent)
+
+    def select(self, text: str) -> Selection:
+        """The rules that match `text`."""
         if why := _unfit(text):
-            return self._denial(why)
-        found = []
+            return Selection(self, (), why)
+        return Selection(self, tuple((rule, pattern) for rule in self.rules if (pattern := rule.match(text))))
+
+    def decide_open(self, text: Text, context: Context | None = None) -> Decision:
+        """Judge a text that may have holes, with arguments that aren't known, as a list does: denied only where it surely is
+        (POLICY.md §3)."""
+        if why := _unfit(text):
+            return self.denial(why)
+        context = msgspec.structs.replace(context or _NOTHING, arguments=None)
+        found: list[_Found] = []
         for rule in self.rules:
             sure = rule.effect is Outcome.DENY or not rule.admits
             pattern = rule.covers(text) if sure else rule.touches(text)
-            if pattern:
-                found.append((rule, pattern))
-        return self._combine(found)
+            if pattern is None:
+                continue
+            if rule.conditions is not None:
+                counts = rule.conditions.surely(context) if sure else rule.conditions.applies(rule.effect, context)
+                if not counts:
+                    continue
+            found.append((rule, pattern, rule.effect))
+        return self.combine(found)
 
     @property
     def plainly_open(self) -> bool:
         """True where everything of this kind is allowed and nothing is logged, asked or denied."""
         return bool(self.rules) and all(
-            rule.effect is Outcome.ALLOW and not rule.excluded and rule.admits and any(p.universal for p in rule.patterns)
+            rule.effect is Outcome.ALLOW
+            and rule.plain
+            and not rule.excluded
+            and rule.admits
+            and any(p.universal for p in rule.patterns)
             for rule in self.rules
         )
 
-    def _combine(self, found: list[tuple[Rule, Pattern]]) -> Decision:
-        if not any(rule.admits and rule.effect is not Outcome.DENY for rule, _ in found) and not any(
-            rule.effect is Outcome.DENY for rule, _ in found
+    def combine(self, found: list[_Found], unsure: Sequence[Rule] = ()) -> Decision:
+        """The strictest of the rules that count; a denial where none of them admits. Those that are `unsure` don't."""
+        if not any(
+            (rule.admits and rule.effect is not Outcome.DENY and rule not in unsure) or effect is Outcome.DENY
+            for rule, _, effect in found
         ):
-            return self._denial(f"no rule admits this {self.kind}")
-        outcome = max(rule.effect for rule, _ in found)
+            return self.denial(f"no rule admits this {self.kind}")
+        outcome = max(effect for _, _, effect in found)
         return Decision(
             outcome,
             tuple(
-                Reason(rule.file, pattern.line, outcome.label, rule.why or f'{outcome.label} = ["{pattern.text}"]')
-                for rule, pattern in found
-                if rule.effect is outcome
+                Reason(rule.file, pattern.line, outcome.label, _why(rule, pattern, outcome))
+                for rule, pattern, effect in found
+                if effect is outcome
             ),
         )
 
-    def _denial(self, text: str) -> Decision:
+    def denial(self, text: str) -> Decision:
+        """A denial that no rule made; it points to the server's own table."""
         return Decision(Outcome.DENY, (Reason(self.file, self.line, "deny", text),))
 
 
+_NOTHING: Final = Context(arguments={})
+
+
+def _said(rule: Rule, pattern: Pattern) -> str:
+    text = f'{rule.effect.label} = ["{pattern.text}"]'
+    return f"{text} with {rule.conditions.text}" if rule.conditions is not None and rule.conditions.text else text
+
+
+def _why(rule: Rule, pattern: Pattern, outcome: Outcome) -> str:
+    if outcome is not rule.effect and rule.budget is not None:
+        return f"{rule.budget.text} is used up"
+    return rule.why or _said(rule, pattern)
+
+
 class ServerRules(msgspec.Struct, frozen=True):
-    """All that a policy says about one server, over all files."""
+    """All that a policy says about one server, over all files. `budget` is that of its table, at `line`."""
 
     server: str
     tools: RuleTable
@@ -391,3 +279,12 @@ class ServerRules(msgspec.Struct, frozen=True):
     prompts: RuleTable
     server_requests: RuleTable
     extra_methods: RuleTable
+    budget: Budget | None = None
+    line: int = 0
+
+    @property
+    def conditional(self) -> bool:
+        """True where a decision may need to know of the world."""
+        return any(
+            table.conditional for table in (self.tools, self.resources, self.prompts, self.server_requests, self.extra_methods)
+        )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from mcpwrap.core import adapt, denial
 from mcpwrap.core.access import Access
 from mcpwrap.core.asking import NOT_IN_LEGACY, Asking, Unfit
 from mcpwrap.core.client_replies import ClientReplies
 from mcpwrap.core.commands import Command, Record, ToClient
+from mcpwrap.core.contents import followed
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import (
     URL_ELICITATION_REQUIRED,
@@ -21,11 +22,13 @@ from mcpwrap.core.jsonrpc import (
     Shape,
     WireError,
     encode,
+    fold,
     id_key,
     miscased,
 )
 from mcpwrap.core.listing import OWN_PREFIX, filtered, status_tool, uncached
 from mcpwrap.core.methods import LEGACY, MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
+from mcpwrap.core.pins import Kind
 from mcpwrap.core.rules import Outcome, RuleTable
 from mcpwrap.core.state import SUBSCRIPTION_KEY, Pending, State
 from mcpwrap.core.state import denial as own_denial
@@ -73,8 +76,9 @@ class ServerSide:
         self._access = access
         self._replies = replies
         self._asking = asking
-        self._checks: dict[Holds, Callable[[Pending, Json, list[Command]], Json]] = {
+        self._checks: dict[Holds, Callable[[Pending, Json, float, list[Command]], Json]] = {
             Holds.HANDSHAKE: self._handshake,
+            Holds.DISCOVERY: self._discovery,
             Holds.INPUT: self._input,
             Holds.TASK_STATE: self._task_state,
             **dict.fromkeys(_LISTS, self._list),
@@ -111,9 +115,15 @@ class ServerSide:
             kind = result.get("resultType", "complete")
             if pending.modern and (type(kind) is not str or kind not in _RESULT_TYPES):
                 raise Unfit("the server answered with an unknown `resultType`")
-            check = self._checks.get(pending.row.holds) if pending.row is not None else None
+            holds = pending.row.holds if pending.row is not None else Holds.NOTHING
+            check = self._checks.get(holds)
             if check is not None:
-                result = check(pending, result, out)
+                result = check(pending, result, at, out)
+                if holds in _MAY_CARRY and not state.live.resources.plainly_open:
+                    result = self._followed(pending, result, out)
+            limit = pending.result_limit
+            if limit is not None and len(m.encoded) > limit:
+                raise Unfit(f"the answer has {len(m.encoded)} bytes, and the policy permits {limit}", policy=True)
         except Unfit as unfit:
             self._unfit(pending, unfit, at, m, out)
             return
@@ -121,7 +131,9 @@ class ServerSide:
             result = adapt.result(pending, result)
         line = m.encoded if result is answer.result else encode({**m.body, "result": result})
         self._end(pending, status, at, m, out)
-        out.append(ToClient(line))
+        # refs stand only where the client is asked for something; what permits that is written first
+        refs, pending.asks = pending.asks, ()
+        out.append(ToClient(line, refs))
 
     def _end(self, p: Pending, status: str, at: float, m: Result | Error | None, out: list[Command]) -> None:
         if p.ref:
@@ -160,23 +172,28 @@ class ServerSide:
 
     def _error(self, p: Pending, m: Error, at: float, out: list[Command]) -> None:
         data = m.error.get("data")
-        carries_urls = m.error["code"] == URL_ELICITATION_REQUIRED or (type(data) is dict and "elicitations" in data)
-        if carries_urls and "elicitation" in self._state.closed:
-            self._unfit(p, Unfit("the server wants to open a URL, which isn't permitted", policy=True), at, m, out)
+        carries_urls = m.error["code"] == URL_ELICITATION_REQUIRED or (
+            type(data) is dict and any(fold(name) == "elicitations" for name in data)
+        )
+        if carries_urls and (why := self._asking.urls(data, at)):
+            self._unfit(p, Unfit(why, policy=True), at, m, out)
             return
         self._end(p, "error", at, m, out)
         out.append(ToClient(m.encoded))
 
-    def _handshake(self, p: Pending, result: Json, out: list[Command]) -> Json:
+    def _handshake(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
         version = result.get("protocolVersion")
         if version not in LEGACY:
             raise Unfit("the server chose a protocol revision that mcpwrap doesn't know")
         self._state.legacy_revision = version
-        return result
+        return self._state.greeting(result, out)
+
+    def _discovery(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
+        return self._state.greeting(result, out)
 
     # lists
 
-    def _list(self, p: Pending, result: Json, out: list[Command]) -> Json:
+    def _list(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
         state = self._state
         rules = state.rules
         assert p.row is not None and rules is not None  # noqa: S101 - only a live session has rows and answers
@@ -184,22 +201,25 @@ class ServerSide:
         key, name = _LISTS[holds]
         if type(result.get(key, [])) is not list:
             raise Unfit(f"`{key}` must be an array")
+        whole, note = len(result.get(key, [])), ""
+        if holds in _PINNED:
+            result, note = self._pinned(p, result, key, _PINNED[holds], out)
         match holds:
             case Holds.TOOLS:
                 table: RuleTable | None = rules.tools
-                kept, total, shown = filtered(result, key, name, self._shows_tool)
+                kept, _, shown = filtered(result, key, name, self._shows_tool)
             case Holds.PROMPTS:
                 table = rules.prompts
-                kept, total, shown = filtered(result, key, name, lambda n: not state.decide(rules.prompts, n).denied)
+                kept, _, shown = filtered(result, key, name, lambda n: state.listed(rules.prompts, n))
             case Holds.RESOURCES:
                 table = rules.resources
-                kept, total, shown = filtered(result, key, name, lambda u: not self._access.resource(u).denied)
+                kept, _, shown = filtered(result, key, name, lambda u: not self._access.resource(u).denied)
             case Holds.TEMPLATES:
                 table = rules.resources
-                kept, total, shown = filtered(result, key, name, lambda t: not self._access.template(template_text(t)).denied)
+                kept, _, shown = filtered(result, key, name, lambda t: not self._access.template(template_text(t)).denied)
             case _:
                 table = None
-                kept, total, shown = filtered(result, key, name, lambda t: not self._access.task(t).denied)
+                kept, _, shown = filtered(result, key, name, lambda t: not self._access.task(t).denied)
         if holds is Holds.TOOLS and state.notice and kept.get("nextCursor") is None:
             kept = {**kept, key: [*kept.get(key, []), status_tool()]}
         if p.modern and (kept is not result or (table is not None and not table.plainly_open)):
@@ -213,7 +233,8 @@ class ServerSide:
                     outcome="allow",
                     request_id=p.id,
                     status="ok",
-                    counts={"total": total, "shown": shown},
+                    counts={"total": whole, "shown": shown},
+                    note=note,
                 )
             )
         )
@@ -222,32 +243,63 @@ class ServerSide:
     def _shows_tool(self, name: str) -> bool:
         state = self._state
         assert state.rules is not None  # noqa: S101
-        return not name.startswith(OWN_PREFIX) and not state.decide(state.rules.tools, name).denied
+        return not name.startswith(OWN_PREFIX) and state.listed(state.rules.tools, name)
+
+    def _pinned(self, p: Pending, result: Json, key: str, kind: Kind, out: list[Command]) -> tuple[Json, str]:
+        """The list without what differs from its pin (POLICY.md §4), and what the record is to say of it."""
+        state = self._state
+        items = result.get(key, [])
+        held = state.guard.page(kind, items, first=p.first, last=result.get("nextCursor") is None)
+        state.learn(out)
+        if not held:
+            return result, ""
+        names = sorted({name[:100] for i in held if type(name := _name(items[i], _LISTS_BY_KEY[key])) is str})
+        note = f"held until accepted: {', '.join(f'{name} ({state.guard.held(kind, name)})' for name in names[:20])}"
+        if names:
+            state.held_by_pins(kind, names, out)
+        return {**result, key: [item for i, item in enumerate(items) if i not in held]}, note
+
+    def _followed(self, p: Pending, result: Json, out: list[Command]) -> Json:
+        """The result without the resources that the policy hides."""
+        kept, taken = followed(result, p.method, self._shows_resource)
+        if taken:
+            self._state.refused(
+                out, event="response", direction="server", method=p.method, request_id=p.id,
+                decision=own_denial("resources in it aren't permitted"), note=f"altered: {taken} taken out", answered=True,
+                tool=p.name if p.method == "tools/call" else "",
+            )  # fmt: skip
+        return kept
+
+    def _shows_resource(self, uri: str) -> bool:
+        return self._access.resource(uri).outcome <= Outcome.LOG
 
     # requests inside results, tasks
 
-    def _input(self, p: Pending, result: Json, out: list[Command]) -> Json:
+    def _input(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
         if result.get("inputRequests") is not None or result.get("resultType") == "input_required":
             if not p.modern:
                 raise Unfit(NOT_IN_LEGACY)
-            result = self._asking.inputs(p, result, p.call_key, out)
+            result, p.asks = self._asking.inputs(p, result, at, out)
         if p.method == "tools/call":
             created = result.get("task") if not p.modern else result if result.get("resultType") == "task" else None
             if type(created) is dict and type(created.get("taskId")) is str:
                 self._state.catalog.tasks.put(created["taskId"], p.name)
+                if p.result_limit is not None:
+                    self._state.catalog.limits.put(created["taskId"], p.result_limit)
                 if p.token is not None:
                     self._state.task_tokens.put(p.token, created["taskId"])
         return result
 
-    def _task_state(self, p: Pending, result: Json, out: list[Command]) -> Json:
+    def _task_state(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
         if not p.modern and result.get("inputRequests") is not None:
             raise Unfit(NOT_IN_LEGACY)
-        self._asking.task_body(p.name, result, out)
+        self._asking.task_body(p.name, result, at, out)
+        p.result_limit = self._state.catalog.limits.get(p.name)
         return result
 
     # notifications
 
-    def notification(self, m: Notification, out: list[Command]) -> None:
+    def notification(self, m: Notification, at: float, out: list[Command]) -> None:
         """Judge a notification of the server's: forward it, or drop it."""
         state = self._state
         row = lookup(state.legacy_or_latest(), "server", m.method) or lookup(MODERN[-1], "server", m.method)
@@ -259,7 +311,7 @@ class ServerSide:
                 return
         else:
             try:
-                if why := self._unwanted(row, m, out):
+                if why := self._unwanted(row, m, at, out):
                     self._drop(m, why, out)
                     return
             except Unfit as unfit:
@@ -271,11 +323,28 @@ class ServerSide:
         if state.adapted is not None:
             adapt.notification(state, m, out)
             return
-        out.append(ToClient(m.encoded))
+        out.append(ToClient(self._told(row, m, out)))
 
-    def _unwanted(self, row: Method, m: Notification, out: list[Command]) -> str:
+    def _told(self, row: Method | None, m: Notification, out: list[Command]) -> bytes:
+        """The line to send: what a task tells of its result follows the policy for resources like the result itself."""
+        if row is None or row.matched is not Matched.TASK or self._state.live.resources.plainly_open:
+            return m.encoded
+        kept, taken = followed(m.params, "tasks/get", self._shows_resource)
+        if not taken:
+            return m.encoded
+        self._state.refused(
+            out, event="notification", direction="server", method=m.method,
+            decision=own_denial("resources in it aren't permitted"), note=f"altered: {taken} taken out",
+        )  # fmt: skip
+        return encode({**m.body, "params": kept})
+
+    def _unwanted(self, row: Method, m: Notification, at: float, out: list[Command]) -> str:
         state = self._state
         match row.matched:
+            case Matched.ALWAYS:
+                if (kind := _CHANGED.get(m.method)) is not None:
+                    state.guard.stale(kind)
+                return ""
             case Matched.PROGRESS:
                 token = m.params.get("progressToken")
                 known = (type(token) is int or type(token) is str) and (
@@ -294,7 +363,7 @@ class ServerSide:
                 task = m.params.get("taskId")
                 if type(task) is not str or self._access.task(task).outcome is Outcome.DENY:
                     return "a task that no permitted call of this session made"
-                self._asking.task_body(task, m.params, out)
+                self._asking.task_body(task, m.params, at, out)
                 return ""
             case Matched.SUBSCRIPTION:
                 pending = self._subscription(m)
@@ -344,5 +413,21 @@ class ServerSide:
             if not pending.cancelled:
                 out.append(ToClient(denial.broken(pending.id, f"the server's answer can't be read: {error.reason}")))
 
+
+def _name(item: Any, field: str) -> Any:
+    return item.get(field) if type(item) is dict else None
+
+
+_MAY_CARRY: Final = frozenset({Holds.INPUT, Holds.TASK_STATE})
+"""Answers in which resources may be embedded or linked."""
+
+_PINNED: Final[dict[Holds, Kind]] = {Holds.TOOLS: "tool", Holds.PROMPTS: "prompt", Holds.TEMPLATES: "template"}
+
+_CHANGED: Final[dict[str, Kind]] = {
+    "notifications/tools/list_changed": "tool",
+    "notifications/prompts/list_changed": "prompt",
+}
+
+_LISTS_BY_KEY: Final = dict(_LISTS.values())
 
 _MAY_ASK: Final = frozenset({Holds.INPUT, Holds.TASK_STATE})

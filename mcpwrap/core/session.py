@@ -61,6 +61,9 @@ from mcpwrap.core.methods import BATCHING
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.core.server_side import ServerSide
 from mcpwrap.core.state import Pending, State
+from mcpwrap.core.world import World
+
+_BARE: Final = World()
 
 _HELD_ANSWERS: Final = frozenset({"initialize", "ping", "tools/list", "prompts/list", "resources/list", "resources/templates/list"})
 """What the held session answers for a server that died with the question open. Not ``server/discover``: an error there leads a
@@ -70,8 +73,10 @@ client of both families to the handshake, as a dead server would."""
 class Session:
     """One session. `refs` begins every ref of this run; a session without `rules` is held, and `hold` says why."""
 
-    def __init__(self, *, server: str, refs: str, rules: ServerRules | None = None, hold: str = "", notice: str = "") -> None:
-        self._state = State(server, refs, rules, hold, notice)
+    def __init__(
+        self, *, server: str, refs: str, rules: ServerRules | None = None, hold: str = "", notice: str = "", world: World = _BARE
+    ) -> None:
+        self._state = State(server, refs, rules, hold, notice, world=world)
         access = Access(self._state)
         self._replies = ClientReplies(self._state)
         self._asking = Asking(self._state)
@@ -136,7 +141,7 @@ class Session:
         elif type(m) is Request:
             self._asking.request(m, at, out)
         else:
-            self._server_side.notification(m, out)  # type: ignore[arg-type]
+            self._server_side.notification(m, at, out)  # type: ignore[arg-type]
 
     def _joined(self, m: Message, out: list[Command]) -> None:
         if self._joining is not None and (type(m) is Result or type(m) is Error) and is_own(m):
@@ -192,8 +197,8 @@ class Session:
     def _happened(self, event: Happening, out: list[Command]) -> None:
         state = self._state
         match event:
-            case ServerStarted(rules, _):
-                state.use(rules)
+            case ServerStarted(rules, _, world):
+                state.use(rules, world)
                 self._joining = Joining(state)
                 if self._joining.start(out):
                     self._joining = None
@@ -202,8 +207,8 @@ class Session:
             case Withheld(why, at):
                 self._hold(why, at, out)
                 out.append(StopServer())
-            case PolicyChanged(rules, _):
-                state.use(rules)
+            case PolicyChanged(rules, _, world):
+                state.use(rules, world)
                 if not state.hold:
                     held.lists_changed(state, out)
             case NoticeChanged(notice, _):
@@ -252,6 +257,11 @@ class Session:
             state.forget(id_key(pending.id))
             if not pending.cancelled:
                 out.append(ToClient(denial.broken(pending.id, f"nothing was run, since it can't be recorded: {why}")))
+        for ref in refs:
+            id = state.asked.get(ref)
+            if id is not None:
+                out.append(ToClient(denial.broken(id, f"nothing was asked, since it can't be recorded: {why}")))
+                break  # all of one read belong to one answer at most: a call is answered once
         for pending in [p for p in state.server_calls.values() if p.ref in refs]:
             del state.server_calls[id_key(pending.id)]
             out.append(ToServer(denial.broken(pending.id, f"nothing was asked, since it can't be recorded: {why}")))

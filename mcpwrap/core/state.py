@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
+from mcpwrap.core.budgets import Budgets
 from mcpwrap.core.catalog import Catalog, Inputs, Remembered
-from mcpwrap.core.commands import Announce, Command, Record
+from mcpwrap.core.commands import Announce, Command, Learn, Record
+from mcpwrap.core.conditions import Context
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import Id, Json, encode
 from mcpwrap.core.listing import narrowed
 from mcpwrap.core.methods import INPUT_METHODS, LEGACY, Method
-from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, Reason, RuleTable, ServerRules
+from mcpwrap.core.pins import PinGuard
+from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, Reason, Rule, RuleTable, Selection, ServerRules
+from mcpwrap.core.world import World
 
 VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
@@ -54,6 +59,12 @@ class Pending(msgspec.Struct):
     """the first ref of the batch it came in; "" outside of batches"""
     quiet_ack: bool = False
     """the acknowledgment was given already"""
+    first: bool = True
+    """it asks for the beginning of a list"""
+    result_limit: int | None = None
+    """longest answer that its budgets permit, in bytes"""
+    asks: tuple[str, ...] = ()
+    """the refs of the records that permit what its answer asks of the client"""
 
 
 class State(msgspec.Struct):
@@ -87,20 +98,46 @@ class State(msgspec.Struct):
     closed: tuple[str, ...] = ()
     """what a server may not ask for, by the policy"""
     noise: int = 0
+    conditional: frozenset[str] = frozenset()
+    """the kinds of things for which some rule needs more than a name"""
+    world: World = World()
+    budgets: Budgets = msgspec.field(default_factory=Budgets)
+    guard: PinGuard = msgspec.field(default_factory=PinGuard)
+    said: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    """what was held by its pin when the person was told last, by kind"""
+    asked: Remembered[Id] = msgspec.field(default_factory=Remembered)
+    """ref of an ``inputRequests`` that was let through → the call that it belongs to"""
+    _selections: dict[tuple[str, str], Selection] = msgspec.field(default_factory=dict)
     _client_info: Any = None
     _decisions: dict[tuple[str, str], Decision] = msgspec.field(default_factory=dict)
     _count: int = 0
 
     def __post_init__(self) -> None:
-        self.use(self.rules)
+        self.guard = PinGuard(self.world.pinned, self.world.others)
+        self.use(self.rules, self.world)
 
-    def use(self, rules: ServerRules | None) -> None:
-        """Judge by `rules` from now on."""
-        self.rules = rules
+    def use(self, rules: ServerRules | None, world: World | None = None) -> None:
+        """Judge by `rules` and by what `world` says from now on."""
+        world = world or self.world
+        if world.pinned != self.world.pinned:
+            self.guard.replace(world.pinned)
+        self.rules, self.world = rules, world
         self._decisions.clear()
+        self._selections.clear()
+        self.conditional = (
+            frozenset()
+            if rules is None
+            else frozenset(
+                table.kind
+                for table in (rules.tools, rules.resources, rules.prompts, rules.server_requests, rules.extra_methods)
+                if table.conditional
+            )
+        )
         table = rules.server_requests if rules else None
         self.closed = tuple(
-            word for word in dict.fromkeys(INPUT_METHODS.values()) if table is None or table.decide(word).outcome >= Outcome.ASK
+            word
+            for word in dict.fromkeys(INPUT_METHODS.values())
+            if table is None or table.decide_open(word, self.context()).outcome >= Outcome.ASK
         )
 
     @property
@@ -121,6 +158,103 @@ class State(msgspec.Struct):
                 self._decisions.clear()
             self._decisions[key] = decision
         return decision
+
+    def judge(self, table: RuleTable, text: str, arguments: Json | None, at: float, *, uri: str = "") -> Decision:
+        """The decision on one name or URI with what was asked of it, at `at` (monotonic seconds), by its budgets too."""
+        server = self.live.budget
+        if table.kind not in self.conditional and server is None:
+            return self.decide(table, text)
+        if table.kind not in self.conditional:
+            decision = self.decide(table, text)
+        else:
+            context = self.context({} if arguments is None else arguments, tool=text if table.kind == "tool" else "", uri=uri)
+            decision = self._selection(table, text).judge(context, self._spent_at(at))
+        if server is not None and decision.outcome < server.over and self.budgets.server_spent(server, at):
+            reason = Reason(table.file, self.live.line, server.over.label, f"`limit` {server.text} of this server is used up")
+            decision = Decision(server.over, (reason,))
+        return decision
+
+    def listed(self, table: RuleTable, name: str) -> bool:
+        """True where some call of `name` may be let through, or asked for: what a list shows (POLICY.md §3)."""
+        decision = table.decide_open(name, self.context(tool=name)) if table.kind in self.conditional else self.decide(table, name)
+        return not decision.denied
+
+    def count(self, decision: Decision, at: float) -> int | None:
+        """Count a call that `decision` let through, and give the longest answer that its budgets permit, in bytes."""
+        server = self.live.budget
+        if not decision.rules and server is None:
+            return None
+        self.budgets.count(decision.rules, server, at)
+        budgets = [rule.budget for rule in decision.rules] + [server]
+        limits = [each.max_result_bytes for each in budgets if each is not None and each.max_result_bytes is not None]
+        return min(limits, default=None)
+
+    def context(self, arguments: Json | None = None, *, tool: str = "", uri: str = "") -> Context:
+        """What conditions are judged on; `arguments` are None where they aren't known."""
+        world = self.world
+        return Context(
+            arguments=arguments,
+            tool=tool,
+            uri=uri,
+            server=self.server,
+            project=world.project,
+            subject=world.subject,
+            client=self.client_facts,
+            session={"id": world.session, "calls": self._count},
+            time=world.now(),
+            facts=world.facts,
+        )
+
+    @property
+    def client_facts(self) -> Json:
+        """What the client calls itself: ``name`` and ``version``."""
+        known: Json = msgspec.json.decode(self.client) if self.client is not None else {}
+        return known
+
+    def pinned(self, why: str) -> Decision:
+        """The denial of what differs from its pin."""
+        return Decision(Outcome.DENY, (Reason(self.guard.file, 0, "deny", f"{why}; `mcpwrap pins` shows it"),))
+
+    def greeting(self, result: Json, out: list[Command]) -> Json:
+        """What ``initialize`` or ``server/discover`` gave; changed `instructions` are not passed on (POLICY.md §4)."""
+        why = self.guard.greeting(result)
+        self.learn(out)
+        if not why:
+            return result
+        self.refused(
+            out, event="lifecycle", direction="server", method="initialize", decision=self.pinned(why),
+            note="altered", answered=True,
+        )  # fmt: skip
+        self.announce(out, f"{self.server}: {why}; its instructions are held back. `mcpwrap pins` shows the difference")
+        return {name: value for name, value in result.items() if name != "instructions"}
+
+    def held_by_pins(self, kind: str, names: list[str], out: list[Command]) -> None:
+        """Tell the person once about each set of definitions that is held."""
+        if self.said.get(kind) != names:
+            self.said[kind] = names
+            count = f"1 {kind} is" if len(names) == 1 else f"{len(names)} {kind}s are"
+            shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            self.announce(out, f"{self.server}: {count} hidden until accepted: {shown}. `mcpwrap pins` shows why")
+
+    def learn(self, out: list[Command]) -> None:
+        """Hand out what a list or a greeting taught about the server's definitions."""
+        learned = self.guard.learned()
+        if learned is not None:
+            out.append(Learn(learned))
+
+    def _selection(self, table: RuleTable, text: str) -> Selection:
+        key = (table.kind, text)
+        found = self._selections.get(key)
+        if found is None:
+            found = table.select(text)
+            if len(text) <= NAME_LIMIT:
+                if len(self._selections) >= DECISIONS_KEPT:
+                    self._selections.clear()
+                self._selections[key] = found
+        return found
+
+    def _spent_at(self, at: float) -> Callable[[Rule], bool]:
+        return lambda rule: self.budgets.spent(rule, at)
 
     def next_ref(self) -> str:
         """A short id, unique to one record and its refusal."""

@@ -70,14 +70,27 @@ def template_text(template: str, known: Mapping[str, str] | None = None, beginni
     return text
 
 
+def completed(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments that a completion gives: those of its context, and what was typed of the one it asks about."""
+    argument = params.get("argument")
+    known = dict(_context(params))
+    if isinstance(argument, dict) and isinstance(name := argument.get("name"), str):
+        known[name] = argument.get("value")
+    return known
+
+
+def _context(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    context = params.get("context")
+    given = context.get("arguments") if isinstance(context, dict) else None
+    return given if isinstance(given, dict) else {}
+
+
 def completion_text(template: str, params: Mapping[str, Any]) -> Text:
     """The resources that a completion asks about: `template` with what is known of its variables.
 
     Source: MCP 2025-06-18 and later, server/utilities/completion (``argument``, ``context.arguments``).
     """
-    context = params.get("context")
-    given = context.get("arguments") if isinstance(context, dict) else None
-    known = {k: v for k, v in given.items() if isinstance(v, str)} if isinstance(given, dict) else {}
+    known = {k: v for k, v in _context(params).items() if isinstance(v, str)}
     beginnings: dict[str, str] = {}
     argument = params.get("argument")
     if isinstance(argument, dict) and isinstance(name := argument.get("name"), str):

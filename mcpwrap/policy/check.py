@@ -8,7 +8,25 @@ from typing import Any, Final
 
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.places import Path
-from mcpwrap.policy.shape import Elsewhere, Flag, Later, Named, Shape, StringMap, Strings, Table, Text, Version
+from mcpwrap.policy.shape import (
+    Choice,
+    Each,
+    Elsewhere,
+    Flag,
+    Free,
+    Keyed,
+    Later,
+    Named,
+    Number,
+    OneOrMore,
+    Scalars,
+    Shape,
+    StringMap,
+    Strings,
+    Table,
+    Text,
+    Version,
+)
 from mcpwrap.policy.toml import Document, nearest
 
 _SHOWN: Final = 64
@@ -53,7 +71,36 @@ def _value(document: Document, path: Path, value: Any, shape: Shape, around: tup
                     raise document.error(inner, f"{shown(name)} isn't {shape.like}")
                 _table(document, inner, _typed(document, inner, table, dict), shape.choose(table), around)
         case Strings():
-            _strings(document, path, _typed(document, path, value, list), shape)
+            _strings(document, path, _typed(document, path, value, list), shape, around)
+        case OneOrMore():
+            if isinstance(value, str):
+                _value(document, path, value, shape.item, around)
+            else:
+                _strings(document, path, _typed(document, path, value, list), Strings(shape.doc, shape.item, 1), around)
+        case Scalars():
+            _scalars(document, path, _typed(document, path, value, list))
+        case Number():
+            _number(document, path, value, shape)
+        case Choice():
+            _choice(document, path, _typed(document, path, value, str), shape)
+        case Each():
+            for i, table in enumerate(_typed(document, path, value, list)):
+                _table(document, (*path, i), _typed(document, (*path, i), table, dict), shape.table, around)
+        case Keyed():
+            for name, table in _typed(document, path, value, dict).items():
+                inner = (*path, name)
+                if not isinstance(table, dict):
+                    raise (
+                        displaced
+                        if (displaced := _displaced(document, inner, around))
+                        else _type_error(document, inner, table, "a table")
+                    )
+                _table(document, inner, table, shape.table, around)
+                if not table:
+                    known = ", ".join(f"`{k}`" for k in shape.table.keys)
+                    raise document.error(inner, f"{key} has no constraint for {shown(name)}", f"known: {known}")
+        case Free():
+            _typed(document, path, value, dict)
         case StringMap():
             for name, text in _typed(document, path, value, dict).items():
                 if not isinstance(text, str) and (displaced := _displaced(document, (*path, name), around)):
@@ -115,19 +162,40 @@ def _displaced(document: Document, path: Path, around: tuple[tuple[Path, Table],
     return None
 
 
-def _strings(document: Document, path: Path, value: list[Any], shape: Strings) -> None:
+def _strings(document: Document, path: Path, value: list[Any], shape: Strings, around: tuple[tuple[Path, Table], ...]) -> None:
     if len(value) < shape.least:
         raise document.error(path, f"{shown(str(path[-1]))} can't be empty")
     for i, item in enumerate(value):
         inner = (*path, i)
-        if shape.constraints and isinstance(item, dict):
-            named = ", ".join(shown(k) for k in item) or "a table"
-            raise document.error(
-                inner,
-                f"{named} isn't supported by this version of mcpwrap: constraints come with a later one",
-                'write patterns, such as "file://${project}/**"',
-            )
+        if shape.constraint is not None and isinstance(item, dict):
+            _table(document, inner, item, shape.constraint, around)
+            if not item:
+                raise document.error(inner, "a constraint can't be empty", 'write `{ within = "${project}" }`')
+            continue
         _text(document, inner, item, shape.item, each=True)
+
+
+def _scalars(document: Document, path: Path, value: list[Any]) -> None:
+    if not value:
+        raise document.error(path, f"{shown(str(path[-1]))} can't be empty")
+    for i, item in enumerate(value):
+        if not isinstance(item, str | int | float):
+            raise document.error((*path, i), f"the elements of {shown(str(path[-1]))} must be strings, numbers or truth values")
+
+
+def _number(document: Document, path: Path, value: Any, shape: Number) -> None:
+    whole = shape.least is not None
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise _type_error(document, path, value, "a whole number" if whole else "a number")
+    if value != value or (shape.least is not None and value < shape.least):
+        raise document.error(path, f"{shown(str(path[-1]))} must be {f'at least {shape.least}' if whole else 'a number'}")
+
+
+def _choice(document: Document, path: Path, value: str, shape: Choice) -> None:
+    if value not in shape.words:
+        near = nearest(value, shape.words)
+        known = ", ".join(f"`{word}`" for word in shape.words)
+        raise document.error(path, f"{shown(value)} isn't one of {known}", f"did you mean `{near}`?" if near else "")
 
 
 def _text(document: Document, path: Path, value: Any, shape: Text, *, each: bool = False) -> None:

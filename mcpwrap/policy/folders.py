@@ -158,14 +158,14 @@ def lies_in(path: str, root: str) -> bool:
     return path == root or path.startswith(root if root.endswith(os.sep) else root + os.sep)
 
 
-def read_config(path: str) -> bytes:
-    """The bytes of the configuration file `path`, read once.
+def read_config(path: str, limit: int = FILE_LIMIT) -> bytes:
+    """The bytes of the configuration file `path`, read once; at most `limit` of them.
 
     Raises:
         FileNotFoundError: there is none.
-        ConfigError: it is a link, no plain file, longer than `FILE_LIMIT`, or can't be read.
+        ConfigError: it is a link, no plain file, longer than that, or can't be read.
     """
-    return _read(path, by_root=False)
+    return _read(path, by_root=False, limit=limit)
 
 
 def read_site(path: str) -> bytes:
@@ -175,10 +175,10 @@ def read_site(path: str) -> bytes:
         FileNotFoundError: there is none.
         ConfigError: it can't be used (then everything is denied).
     """
-    return _read(path, by_root=_POSIX)
+    return _read(path, by_root=_POSIX, limit=FILE_LIMIT)
 
 
-def _read(path: str, *, by_root: bool) -> bytes:
+def _read(path: str, *, by_root: bool, limit: int) -> bytes:
     name = os.path.basename(path)
     # O_NONBLOCK: opening a named pipe would wait for its writer
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -204,21 +204,21 @@ def _read(path: str, *, by_root: bool) -> bytes:
             )
         if _POSIX and not by_root and found.st_mode & 0o002:
             raise ConfigError(f"`{name}` is writable for everybody", file=path, hint=f"chmod o-w {path}")
-        return _bounded(fd, name, path)
+        return _bounded(fd, name, path, limit)
     except OSError as error:
         raise ConfigError(f"`{name}` can't be read: {_reason(error)}", file=path) from error
     finally:
         os.close(fd)
 
 
-def _bounded(fd: int, name: str, path: str) -> bytes:
+def _bounded(fd: int, name: str, path: str, limit: int) -> bytes:
     parts: list[bytes] = []
-    left = FILE_LIMIT + 1
+    left = limit + 1
     while left > 0 and (part := os.read(fd, left)):
         parts.append(part)
         left -= len(part)
     if left <= 0:
-        raise ConfigError(f"`{name}` is longer than {FILE_LIMIT // 1024} KiB", file=path)
+        raise ConfigError(f"`{name}` is longer than {limit // 1024} KiB", file=path)
     return b"".join(parts)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from mcpwrap.core.conditions import URI
 from mcpwrap.core.rules import Outcome, Pattern, PatternError, Rule
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.check import shown
+from mcpwrap.policy.conditional import RawRule, constraint, read_rule, try_rule
 from mcpwrap.policy.places import Path
 from mcpwrap.policy.shape import EFFECTS, SERVER_REQUESTS, TABLES
 from mcpwrap.policy.toml import Document, nearest
@@ -38,6 +40,7 @@ class PatternList(msgspec.Struct, frozen=True):
     patterns: tuple[tuple[str, int], ...]
     excluded: tuple[tuple[str, int], ...]
     admits: bool
+    raw: RawRule = RawRule()
 
     def rule(self, variables: Mapping[str, str]) -> Rule:
         """The rule, with `variables` put in.
@@ -51,6 +54,9 @@ class PatternList(msgspec.Struct, frozen=True):
             tuple(self.parse(text, line, variables) for text, line in self.excluded),
             self.file,
             self.admits,
+            self.raw.why,
+            self.raw.conditions(variables),
+            self.raw.budget,
         )
 
     def parse(self, text: str, line: int, variables: Mapping[str, str]) -> Pattern:
@@ -94,8 +100,42 @@ def read_lists(
         at, lists = (path, table) if kind == "tools" else ((*path, kind), table.get(kind, {}))
         for word, effect in _EFFECTS.items():
             if word in lists:
-                found.append(_list(document, (*at, word), lists[word], kind, effect, admits=admits, variables=variables))
+                found += _lists(document, (*at, word), lists[word], kind, effect, admits=admits, variables=variables)
+        for i, rule in enumerate(lists.get("rules", ())):
+            word, raw = read_rule(document, (*at, "rules", i), rule)
+            effect = _EFFECTS[word]
+            each = _list(document, (*at, "rules", i, word), rule[word], kind, effect, admits=admits, variables=variables)
+            try_rule(document, (*at, "rules", i), raw, variables)
+            found.append(msgspec.structs.replace(each, raw=raw))
     return PatternLists(tuple(found))
+
+
+def _lists(
+    document: Document,
+    path: Path,
+    items: list[Any],
+    kind: str,
+    effect: Outcome,
+    *,
+    admits: bool,
+    variables: Mapping[str, str],
+) -> list[PatternList]:
+    """A list, and one more for each constraint in it, which is a rule of its own."""
+    texts = [(i, item) for i, item in enumerate(items) if isinstance(item, str)]
+    found: list[PatternList] = []
+    if texts or not items:
+        found.append(
+            _list(document, path, [t for _, t in texts], kind, effect, admits=admits, variables=variables, at=[i for i, _ in texts])
+        )
+    for i, item in enumerate(items):
+        if isinstance(item, dict):
+            try:
+                constraint(item, variables)
+            except PatternError as error:
+                raise document.error((*path, i), str(error)) from error
+            line = document.places.line((*path, i))
+            found.append(PatternList(kind, effect, document.file, (("*", line),), (), admits, RawRule({URI: item})))
+    return found
 
 
 def _list(
@@ -107,14 +147,16 @@ def _list(
     *,
     admits: bool,
     variables: Mapping[str, str],
+    at: Sequence[int] | None = None,
 ) -> PatternList:
+    at = range(len(texts)) if at is None else at
     patterns: list[tuple[str, int]] = []
     excluded: list[tuple[str, int]] = []
-    for i, text in enumerate(texts):
+    for i, text in zip(at, texts, strict=True):
         out = text.startswith("!")
         (excluded if out else patterns).append((text[1:] if out else text, document.places.line((*path, i))))
     read = PatternList(kind, effect, document.file, tuple(patterns), tuple(excluded), admits)
-    for i, text in enumerate(texts):
+    for i, text in zip(at, texts, strict=True):
         out = text.startswith("!")
         try:
             pattern = read.parse(text[1:] if out else text, 0, variables)
@@ -173,8 +215,9 @@ def bound_patterns(document: Document) -> None:
     count = 0
     for name, server in document.tree.get("servers", {}).items():
         for path, table in ((("servers", name), server), *(((("servers", name, t)), server.get(t, {})) for t in TABLES)):
-            for word in EFFECTS:
-                count += len(table.get(word, ()))
+            for word in (*EFFECTS, "rules"):
+                items = table.get(word, ())
+                count += len(items) if word != "rules" else sum(len(rule.get(e, ())) for rule in items for e in EFFECTS)
                 if count > PATTERN_LIMIT:
                     raise document.error((*path, word), f"there are more than {PATTERN_LIMIT:,} patterns")
 

@@ -13,16 +13,18 @@ from typing import Any, Final
 
 import msgspec
 
-from mcpwrap.core.rules import RuleTable
+from mcpwrap.core.rules import Budget, Outcome, RuleTable
 from mcpwrap.policy.check import check, header, shown
+from mcpwrap.policy.conditional import budget
 from mcpwrap.policy.lists import KINDS, PatternLists, bound_patterns, read_lists
 from mcpwrap.policy.merge import rules_for
 from mcpwrap.policy.places import Path
 from mcpwrap.policy.schema import json_schema
-from mcpwrap.policy.shape import PROJECT, SITE, USER, Table
+from mcpwrap.policy.shape import EFFECTS, PROJECT, SITE, USER, Table
 from mcpwrap.policy.toml import Document, parse
 
 __all__ = [
+    "PolicyTest",
     "ProjectPolicy",
     "ServerPolicy",
     "Tightening",
@@ -35,6 +37,19 @@ __all__ = [
 ]
 
 _SUBSTITUTION: Final = re.compile(r"\$\{([^}]*)(\}?)")
+
+
+class PolicyTest(msgspec.Struct, frozen=True):
+    """One expectation of a project's file: what is asked for, by whom, and the outcome that it should have. `line` is its own."""
+
+    line: int
+    call: str
+    method: str
+    args: Mapping[str, Any]
+    subject: Mapping[str, Any]
+    client: Mapping[str, Any]
+    expect: Outcome
+    name: str
 
 
 class ServerPolicy(msgspec.Struct, frozen=True):
@@ -51,6 +66,8 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     inherit_env: tuple[str, ...]
     line: int
     tables: Mapping[str, RuleTable]
+    budget: Budget | None = None
+    tests: tuple[PolicyTest, ...] = ()
 
 
 class ProjectPolicy(msgspec.Struct, frozen=True):
@@ -152,6 +169,25 @@ def _server(document: Document, name: str, variables: Mapping[str, str]) -> Serv
             kind: RuleTable(word, lists.rules(kind, variables), document.file, _table_line(document, path, kind))
             for kind, word in KINDS.items()
         },
+        budget(document, path, table),
+        tuple(_test(document, (*path, "tests", i), each) for i, each in enumerate(table.get("tests", ()))),
+    )
+
+
+def _test(document: Document, path: Path, table: Mapping[str, Any]) -> PolicyTest:
+    line = document.places.line(path)
+    for key in ("call", "expect"):
+        if key not in table:
+            raise document.error(path, f"a test needs `{key}`", 'write `call = "tool"` and `expect = "deny"`')
+    return PolicyTest(
+        line,
+        table["call"],
+        table.get("method", "tools/call"),
+        table.get("args", {}),
+        table.get("subject", {}),
+        table.get("client", {}),
+        Outcome(EFFECTS.index(table["expect"])),
+        table.get("name", ""),
     )
 
 

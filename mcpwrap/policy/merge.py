@@ -47,6 +47,8 @@ def rules_for(policy: ProjectPolicy, server: str, tightening: Sequence[Tightenin
         tables["prompts"],
         tables["server_requests"],
         tables["extra_methods"],
+        own.budget,
+        own.line,
     )
 
 

@@ -18,11 +18,13 @@ from typing import Final
 
 import msgspec
 
+from mcpwrap.core.pins import LOCK_NAME
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.folders import lies_in, read_config
+from mcpwrap.policy.lock import LOCK_LIMIT
 
 PROJECT_FILE: Final = "mcpwrap.toml"
-LOCK_FILE: Final = "mcpwrap.lock"
+LOCK_FILE: Final = LOCK_NAME
 FOUND_UPWARDS: Final = "mcpwrap.toml found upwards"
 
 
@@ -77,23 +79,9 @@ def read_project(project: Project) -> tuple[bytes, bytes | None]:
     except FileNotFoundError as error:
         raise ConfigError(f"there is no `{PROJECT_FILE}`", file=project.file) from error
     try:
-        return toml, read_config(os.path.join(project.root, LOCK_FILE))
+        return toml, read_config(os.path.join(project.root, LOCK_FILE), LOCK_LIMIT)
     except FileNotFoundError:
         return toml, None
-
-
-def refuse_lock(lock: bytes | None) -> None:
-    """Check that there is no lock file: its pins would not be obeyed.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    if lock is not None:
-        raise ConfigError(
-            f"`{LOCK_FILE}` isn't supported by this version of mcpwrap: pins come with a later one",
-            file=LOCK_FILE,
-            hint=f"take `{LOCK_FILE}` away; no definition is checked against it",
-        )
 
 
 def _named(name: str, by: str, cwd: str) -> Project:

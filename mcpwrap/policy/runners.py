@@ -69,6 +69,21 @@ def inexact(argv: Sequence[str]) -> str | None:
 
     NOTE: a runner inside a shell's text or a script of the project isn't seen.
     """
+    found = _runner(argv)
+    return _judge(*found) if found else None
+
+
+def exact_package(argv: Sequence[str]) -> str | None:
+    """``name@version`` of the one package that `argv` fetches; None where it is none, several, or has no exact version."""
+    found = _runner(argv)
+    if found is None or found[0].only == "image":
+        return None
+    runner, rest = found
+    specs = [spec for spec in _specs(runner, rest) if not _local(spec)]
+    return re.sub("={2,3}", "@", specs[0]) if len(specs) == 1 and runner.exact.fullmatch(specs[0]) else None
+
+
+def _runner(argv: Sequence[str]) -> tuple[_Runner, list[str]] | None:
     words = list(argv)
     if words and _bare(words[0]) == "env":
         del words[0]
@@ -79,7 +94,7 @@ def inexact(argv: Sequence[str]) -> str | None:
     words[0] = _bare(words[0])
     for runner in _RUNNERS:
         if tuple(words[: len(runner.words)]) == runner.words:
-            return _judge(runner, words[len(runner.words) :])
+            return runner, words[len(runner.words) :]
     return None
 
 

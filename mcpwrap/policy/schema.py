@@ -4,7 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcpwrap.policy.shape import FILES, Elsewhere, Flag, Later, Named, Shape, StringMap, Strings, Table, Text, Version, Which
+from mcpwrap.policy.shape import (
+    FILES,
+    Choice,
+    Each,
+    Elsewhere,
+    Flag,
+    Free,
+    Keyed,
+    Later,
+    Named,
+    Number,
+    OneOrMore,
+    Scalars,
+    Shape,
+    StringMap,
+    Strings,
+    Table,
+    Text,
+    Version,
+    Which,
+)
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -34,8 +54,27 @@ def _schema(shape: Shape) -> dict[str, Any]:
             }
         case Text(doc, limit, pattern):
             return {"type": "string", "description": doc, "maxLength": limit} | ({"pattern": f"^{pattern}$"} if pattern else {})
-        case Strings(doc, item, least):
-            return {"type": "array", "description": doc, "items": _schema(item)} | ({"minItems": least} if least else {})
+        case Strings(doc, item, least, constraint):
+            items = _schema(item) if constraint is None else {"anyOf": [_schema(item), _schema(constraint)]}
+            return {"type": "array", "description": doc, "items": items} | ({"minItems": least} if least else {})
+        case OneOrMore(doc, item):
+            return {"description": doc, "anyOf": [_schema(item), {"type": "array", "items": _schema(item), "minItems": 1}]}
+        case Scalars(doc):
+            return {"type": "array", "description": doc, "items": {"type": ["string", "number", "boolean"]}, "minItems": 1}
+        case Number(doc, smallest):
+            return (
+                {"type": "number", "description": doc}
+                if smallest is None
+                else {"type": "integer", "description": doc, "minimum": smallest}
+            )
+        case Choice(doc, words):
+            return {"enum": list(words), "description": doc}
+        case Each(doc, table):
+            return {"type": "array", "description": doc, "items": _schema(table)}
+        case Keyed(doc, table):
+            return {"type": "object", "description": doc, "additionalProperties": {**_schema(table), "minProperties": 1}}
+        case Free(doc):
+            return {"type": "object", "description": doc}
         case StringMap(doc, name, _, value):
             return {
                 "type": "object",

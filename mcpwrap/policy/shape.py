@@ -44,12 +44,59 @@ class Flag(msgspec.Struct, frozen=True):
 
 
 class Strings(msgspec.Struct, frozen=True):
-    """A list of strings; `least` is how many it must have. `constraints` says that tables in it come with a later version."""
+    """A list of strings; `least` is how many it must have. `constraint` is the shape of the tables that may stand in it as well."""
 
     doc: str
     item: Text
     least: int = 0
-    constraints: bool = False
+    constraint: Table | None = None
+
+
+class OneOrMore(msgspec.Struct, frozen=True):
+    """A string, or a list of at least one."""
+
+    doc: str
+    item: Text
+
+
+class Scalars(msgspec.Struct, frozen=True):
+    """A list of strings, numbers and truth values, at least one."""
+
+    doc: str
+
+
+class Number(msgspec.Struct, frozen=True):
+    """A number; `least` is the smallest, and where it is given, the number is whole."""
+
+    doc: str
+    least: int | None = None
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One of some words."""
+
+    doc: str
+    words: tuple[str, ...]
+
+
+class Each(msgspec.Struct, frozen=True):
+    """An array of tables (`[[header]]`)."""
+
+    doc: str
+    table: Table
+
+
+class Keyed(msgspec.Struct, frozen=True):
+    """A table of tables of the shape `table`, whose keys are names of arguments: anything but empty."""
+
+    doc: str
+    table: Table
+
+
+class Free(msgspec.Struct, frozen=True):
+    """A table of anything."""
+
+    doc: str
 
 
 class StringMap(msgspec.Struct, frozen=True):
@@ -95,7 +142,24 @@ class Named(msgspec.Struct, frozen=True):
         return self.own if self.own is not None and isinstance(value, dict) and "command" in value else self.other
 
 
-Shape = Text | Version | Flag | Strings | StringMap | Later | Elsewhere | Table | Named
+Shape = (
+    Text
+    | Version
+    | Flag
+    | Strings
+    | OneOrMore
+    | Scalars
+    | Number
+    | Choice
+    | Each
+    | Keyed
+    | Free
+    | StringMap
+    | Later
+    | Elsewhere
+    | Table
+    | Named
+)
 
 _PATTERN: Final = Text("a literal, a glob (`*`), or a regular expression from `^` to `$`; `!` before it takes out of this list")
 
@@ -107,8 +171,65 @@ _LIST_DOCS: Final = {
 }
 
 
-def _lists(what: str, effects: tuple[str, ...], *, constraints: bool = False) -> dict[str, Shape]:
-    return {e: Strings(f"{what}: {_LIST_DOCS[e]}", _PATTERN, constraints=constraints) for e in effects}
+_FOLDERS: Final = OneOrMore(
+    "a path that, resolved, lies inside this folder: symbolic links, `..`, `file:` URIs; absolute, or begun by `${project}`",
+    Text("a folder"),
+)
+_GLOBS: Final = OneOrMore(
+    "a glob, in which `*` stays within a segment and `**` doesn't; of a path, the resolved one counts too", _PATTERN
+)
+
+_CONSTRAINT: Final = Table(
+    "what the argument must be; everything that is given must hold",
+    {
+        "within": _FOLDERS,
+        "host": OneOrMore("the host of a URL: `example.com`, or `*.example.com` for what lies below it", Text("a host", 253)),
+        "glob": _GLOBS,
+        "one_of": Scalars("one of these values"),
+        "max": Number("a number, at most this"),
+    },
+)
+_URI_CONSTRAINT: Final = Table("what a `file:` URI must be", {"within": _FOLDERS, "glob": _GLOBS})
+
+
+def _lists(what: str, effects: tuple[str, ...], *, constraint: Table | None = None) -> dict[str, Shape]:
+    return {e: Strings(f"{what}: {_LIST_DOCS[e]}", _PATTERN, constraint=constraint) for e in effects}
+
+
+LIMIT: Final = r"[1-9][0-9]{0,4}/(s|min|h|session)"
+
+_BUDGET: Final[dict[str, Shape]] = {
+    "limit": Text(
+        "how many calls: `30/min`; also `/s`, `/h`, `/session`",
+        32,
+        LIMIT,
+        "a limit such as `30/min` (`/s`, `/min`, `/h`, `/session`)",
+    ),
+    "max_result_bytes": Number("longest answer, in bytes; a longer one is held back", 1),
+    "over": Choice("what becomes of a call past the limit", ("ask", "deny")),
+}
+
+
+def _rules(what: str, effects: tuple[str, ...]) -> Shape:
+    return Each(
+        "rules with conditions; the strictest rule that counts wins, and their order never matters",
+        Table(
+            f"one rule for {what}; it has exactly one of `allow`, `log`, `ask`, `deny`",
+            {
+                **({} if "allow" in effects else {"allow": _ADMITS}),
+                **_lists(what, effects),
+                "args": Keyed(
+                    "constraints on arguments, by name, dotted for nested ones; `*` is every string at any depth", _CONSTRAINT
+                ),
+                "unless": Keyed("the rule doesn't count where all of these surely hold", _CONSTRAINT),
+                "when": Text(
+                    "an expression in CEL over `args`, `tool`, `uri`, `server`, `project`, `subject`, `client`, `session`, `time`"
+                ),
+                "reason": Text("why; said with each refusal", 500),
+                **_BUDGET,
+            },
+        ),
+    )
 
 
 _DEFINES: Final = "only the file that defines a server admits"
@@ -116,15 +237,25 @@ _ADMITS: Final = Elsewhere(
     f"`allow` can't stand here: {_DEFINES}", "use `log`, `ask` or `deny`, or allow it in the project's `mcpwrap.toml`"
 )
 
-_LATER: Final[dict[str, Shape]] = {
-    "rules": Later(
-        "conditions (`args`, `unless`, `when`, `limit`) come with a later one; write plain `allow`, `log`, `ask`, `deny` lists"
+_TESTS: Final = Each(
+    "expectations that `mcpwrap test` checks",
+    Table(
+        "one call and the outcome it is expected to have",
+        {
+            "call": Text("the tool, prompt or URI that is asked for; with `method`, what that method names"),
+            "method": Text("the method, where it isn't `tools/call`", 128),
+            "args": Free("the arguments"),
+            "subject": Free("who asks"),
+            "client": Free("what the client calls itself"),
+            "expect": Choice("the outcome", EFFECTS),
+            "name": Text("what is tested, in words", 200),
+        },
     ),
+)
+
+_LATER: Final[dict[str, Shape]] = {
     "credentials": Later("credentials and logins come with a later one"),
     "url": Later("servers over HTTP come with a later one; give a `command`"),
-    "tests": Later("tests of a policy come with a later one"),
-    "limit": Later("budgets come with a later one"),
-    "max_result_bytes": Later("budgets come with a later one"),
 }
 
 _TABLE_DOCS: Final = {
@@ -137,7 +268,14 @@ _TABLE_DOCS: Final = {
 
 def _tables(effects: tuple[str, ...], *, admits: bool) -> dict[str, Shape]:
     return {
-        name: Table(doc, {**({} if admits else {"allow": _ADMITS}), **_lists(doc, effects, constraints=name == "resources")})
+        name: Table(
+            doc,
+            {
+                **({} if admits else {"allow": _ADMITS}),
+                **_lists(doc, effects, constraint=_URI_CONSTRAINT if name == "resources" else None),
+                **({"rules": _rules(doc, effects)} if name != "extra_methods" else {}),
+            },
+        )
         for name, doc in _TABLE_DOCS.items()
     }
 
@@ -154,7 +292,18 @@ _DEFINED: Final[dict[str, Shape]] = {
     ),
 }
 
-_SERVER: Final = Table("one server", {**_DEFINED, **_lists("tools, by name", EFFECTS), **_tables(EFFECTS, admits=True), **_LATER})
+_SERVER: Final = Table(
+    "one server",
+    {
+        **_DEFINED,
+        **_lists("tools, by name", EFFECTS),
+        "rules": _rules("tools", EFFECTS),
+        **_BUDGET,
+        **_tables(EFFECTS, admits=True),
+        "tests": _TESTS,
+        **_LATER,
+    },
+)
 
 _TIGHTENS: Final = Table(
     "rules that tighten for the servers that match",
@@ -165,10 +314,11 @@ _TIGHTENS: Final = Table(
         ),
         "allow": _ADMITS,
         **_lists("tools, by name", EFFECTS[1:]),
+        "rules": _rules("tools", EFFECTS[1:]),
         **_tables(EFFECTS[1:], admits=False),
         **{
-            key: Elsewhere(f"`{key}` can't stand here: only the file that defines a server starts it", f"take `{key}` out")
-            for key in _DEFINED
+            key: Elsewhere(f"`{key}` can't stand here: it belongs to the file that defines a server", f"take `{key}` out")
+            for key in (*_DEFINED, *_BUDGET, "tests")
         },
         **_LATER,
     },

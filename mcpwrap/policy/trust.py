@@ -11,11 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import stat
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -24,6 +21,7 @@ from mcpwrap.errors import StateError
 from mcpwrap.policy.commands import commands_of, find_command, verify_command
 from mcpwrap.policy.folders import check_private, ensure_private
 from mcpwrap.policy.records import CommandRecord, TrustRecord
+from mcpwrap.policy.sealed import Envelope, decode, locked, open_envelope, replace, sync_folder
 
 if TYPE_CHECKING:
     from mcpwrap.policy.changes import Change
@@ -45,7 +43,6 @@ __all__ = [
 ]
 
 _TAG: Final = b"mcpwrap trust v1\n"
-_T = TypeVar("_T")
 _KIND: Final = "trust"
 _NAME: Final = re.compile(r"[0-9a-f]{64}\.json")
 
@@ -74,11 +71,6 @@ class Unsealed:
     def unseal(self, kind: str, key: str, sealed: bytes) -> bytes:
         """`sealed` as it is."""
         return sealed
-
-
-class _Envelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    project: str
-    sealed: bytes
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -110,7 +102,7 @@ class TrustStore:
         path = self.path(project)
         try:
             check_private(self._folder)
-            envelope = _open(path)
+            envelope = open_envelope(path, RECORD_LIMIT)
             if envelope.project != project:
                 raise StateError("it is another project's")
             return self._unseal(envelope), ""
@@ -128,15 +120,15 @@ class TrustStore:
         ensure_private(self._state)
         ensure_private(self._folder)
         path = self.path(record.project)
-        with self._locked():
+        with locked(self._folder):
             before = self.get(record.project)
             record = msgspec.structs.replace(record, generation=(before.generation if before else 0) + 1)
             sealed = self._seal.seal(_KIND, record.project, msgspec.json.encode(record))
-            data = msgspec.json.encode(_Envelope(record.project, sealed))
+            data = msgspec.json.encode(Envelope(record.project, sealed))
             if len(data) > RECORD_LIMIT:
                 raise StateError("the trust record would be longer than 8 MiB")
             try:
-                _replace(path, data)
+                replace(path, data)
             except OSError as error:
                 raise StateError(f"`{path}` can't be written: {(error.strerror or str(error)).lower()}") from error
         return record
@@ -156,7 +148,7 @@ class TrustStore:
                 f"`{self.path(project)}` can't be taken away: {(error.strerror or str(error)).lower()}",
                 hint="take it away yourself",
             ) from error
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         return True
 
     def records(self) -> list[TrustRecord]:
@@ -169,34 +161,20 @@ class TrustStore:
         found: list[TrustRecord] = []
         for name in names:
             with suppress(StateError):
-                envelope = _open(os.path.join(self._folder, name))
+                envelope = open_envelope(os.path.join(self._folder, name), RECORD_LIMIT)
                 if os.path.basename(self.path(envelope.project)) == name:
                     found.append(self._unseal(envelope))
         return sorted(found, key=lambda record: record.project)
 
-    def _unseal(self, envelope: _Envelope) -> TrustRecord:
+    def _unseal(self, envelope: Envelope) -> TrustRecord:
         payload = self._seal.unseal(_KIND, envelope.project, envelope.sealed)
-        record = _decode(payload, TrustRecord)
+        record = decode(payload, TrustRecord)
         if record.project != envelope.project:
             raise StateError("it is another project's")
         lock = None if record.lock is None else record.lock.encode()
         if digest(record.content.encode(), lock) != record.digest:
             raise StateError("its digest isn't that of its content")
         return record
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        if sys.platform == "win32":
-            yield  # NOTE: no lock there; two answers at once would only share a generation
-            return
-        import fcntl  # noqa: PLC0415 - not on Windows
-
-        fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(fd)
 
 
 def standing(store: TrustStore, project_root: str, toml: bytes, lock: bytes | None) -> Standing:
@@ -219,68 +197,3 @@ def warnings_for(policy: ProjectPolicy) -> list[str]:
     from mcpwrap.policy import runners  # noqa: PLC0415 - see above
 
     return runners.warnings_for(policy)
-
-
-def _open(path: str) -> _Envelope:
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        fd = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
-    except OSError as error:
-        raise StateError((error.strerror or str(error)).lower()) from error
-    try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            raise StateError("it is no plain file")
-        if sys.platform != "win32" and (found.st_uid != os.geteuid() or found.st_mode & 0o022):
-            raise StateError("others can write it")
-        if found.st_size > RECORD_LIMIT:
-            raise StateError("it is too long")
-        parts: list[bytes] = []
-        left = RECORD_LIMIT + 1
-        while left > 0 and (part := os.read(fd, left)):
-            parts.append(part)
-            left -= len(part)
-    except OSError as error:
-        raise StateError((error.strerror or str(error)).lower()) from error
-    finally:
-        os.close(fd)
-    return _decode(b"".join(parts), _Envelope)
-
-
-def _decode(data: bytes, kind: type[_T]) -> _T:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    # msgspec's errors are ValueErrors, and so is what bad UTF-8 gives
-    except (ValueError, RecursionError) as error:
-        raise StateError("it can't be read, or another version of mcpwrap wrote it") from error
-
-
-def _replace(path: str, data: bytes) -> None:
-    temporary = f"{path}.{os.urandom(8).hex()}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    fd = os.open(temporary, flags | getattr(os, "O_CLOEXEC", 0), 0o600)
-    try:
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(os.path.dirname(path))
-
-
-def _sync_folder(folder: str) -> None:
-    if sys.platform == "win32":
-        return  # a folder can't be opened there
-    with suppress(OSError):  # some file systems can't; the record itself is on the disk
-        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

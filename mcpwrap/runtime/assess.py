@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import msgspec
 
+from mcpwrap.core.pins import PinnedServer
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, UntrustedError
@@ -26,6 +27,7 @@ from mcpwrap.policy.load import (
     load_user,
 )
 from mcpwrap.policy.merge import rules_for
+from mcpwrap.policy.pins import PinStore, pins_of
 from mcpwrap.policy.project import Project, caller_project, find_project, read_project
 from mcpwrap.policy.records import TrustRecord
 from mcpwrap.policy.trust import Standing, TrustStore, Unsealed, standing
@@ -65,6 +67,10 @@ class Assessment(msgspec.Struct, frozen=True):
     chosen_by: str = ""
     digest: str = ""
     watched: tuple[str, ...] = ()
+    name: str = ""
+    """the project's name"""
+    pinned: PinnedServer | None = None
+    others: Mapping[str, str] = {}
 
 
 class _Source(msgspec.Struct, frozen=True):
@@ -131,7 +137,21 @@ def _assess(asked: Asked, watched: list[str], about: dict[str, str]) -> Assessme
     launch = _launch(asked, source, server, argv)
     notice = _notice(asked, source) if source.changed else ""
     rules = rules_for(source.policy, asked.name, tightening, argv)
-    return Assessment("", notice, rules, launch, source.root, source.chosen_by, source.record.digest, watched=tuple(watched))
+    pins = PinStore(ours.state, Unsealed())
+    pinned, others = pins_of(pins, source.record, source.root, asked.name, tuple(source.policy.servers))
+    return Assessment(
+        "",
+        notice,
+        rules,
+        launch,
+        source.root,
+        source.chosen_by,
+        source.record.digest,
+        tuple(watched),
+        source.policy.name,
+        pinned,
+        others,
+    )
 
 
 def _tightening(ours: Folders, home: str) -> tuple[TighteningPolicy, ...]:
@@ -182,7 +202,8 @@ def _read(project: Project, name: str) -> tuple[bytes, bytes | None]:
 def _own_source(asked: Asked, ours: Folders, store: TrustStore, watched: list[str], *, defined: bool) -> _Source | None:
     """The person's own file, for servers of no project; under the same trust."""
     root = os.path.realpath(ours.config)
-    watched.append(store.path(root))
+    # for these the pins that a person accepted lie beside the trust, not in a lock
+    watched += [store.path(root), PinStore(ours.state, Unsealed()).path("pins", root, asked.name)]
     if not defined:
         return None
     file = os.path.join(ours.config, "config.toml")

@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
+
+import msgspec
 
 from mcpwrap.audit.retention import prune
 from mcpwrap.audit.writer import AuditWriter
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.events import Event, NoticeChanged, PolicyChanged, ServerStarted, Withheld
+from mcpwrap.core.facts import Facts, NoFacts
+from mcpwrap.core.pins import Learned
 from mcpwrap.core.session import Session
 from mcpwrap.core.visible import spell_out
+from mcpwrap.core.world import World
 from mcpwrap.errors import StateError
 from mcpwrap.policy.folders import folders
+from mcpwrap.policy.pins import PinStore
+from mcpwrap.policy.trust import Unsealed
 from mcpwrap.runtime import workdir
 from mcpwrap.runtime.assess import Asked, Assessment
 from mcpwrap.runtime.launch import Launcher
@@ -44,7 +52,10 @@ class Run:
             _opening(launcher.asked, found),
         )
         refs = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(4))
-        self.session = Session(server=self._name, refs=refs, rules=found.rules, hold=found.hold, notice=found.notice)
+        self._subject = {"issuer": "local", "sub": _user()}
+        self.session = Session(
+            server=self._name, refs=refs, rules=found.rules, hold=found.hold, notice=found.notice, world=self._world(found)
+        )
 
     def announce(self) -> None:
         """Say on stderr which project counts and what a person should know."""
@@ -92,7 +103,7 @@ class Run:
             self._launched = found.launch
             say(f"{self._name} goes on")
             self.note("started", found.notice)
-            return [NoticeChanged(found.notice, at), ServerStarted(found.rules, at)], pipes
+            return [NoticeChanged(found.notice, at), ServerStarted(found.rules, at, self._world(found))], pipes
         if found.launch != self._launched:
             found = _with_notice(found, "the accepted command changed; it counts when the client starts the server again")
         self.assessment = found
@@ -102,15 +113,38 @@ class Run:
                 say(found.notice)
                 self.note("waits", found.notice)
             events.append(NoticeChanged(found.notice, at))
-        if found.rules is not None and found.rules != before.rules:
-            self.note("policy", "other rules count from here on")
-            events.append(PolicyChanged(found.rules, at))
+        if found.rules is not None and (found.rules != before.rules or found.pinned != before.pinned):
+            self.note("policy", "other rules or pins count from here on")
+            events.append(PolicyChanged(found.rules, at, self._world(found)))
         return events, None
 
     def note(self, what: str, why: str) -> None:
         """Put into the audit what happened to the session besides its messages; where that fails, calls will say so."""
         with suppress(StateError):
             self.recorder.write([Entry("lifecycle", "", what, note=_first_line(why))])
+
+    def learn(self, learned: Learned) -> None:
+        """Keep what was seen of the server's definitions: pinned on first sight, else for `mcpwrap pins` to show."""
+        found, pins = self.assessment, PinStore(self._launcher.state, Unsealed())
+        try:
+            if learned.first_sight:
+                pins.remember(found.project, self._name, learned)
+                what = ", ".join(f"{len(items)} {kind}{'' if len(items) == 1 else 's'}" for kind, items in learned.items.items())
+                text = f"what {self._name} offers is pinned as it was seen first ({what or 'its greeting'})"
+                say(f"{text}; what changes later is hidden until accepted (`mcpwrap pins`)")
+                self.note("pinned", text)
+            pins.note_seen(found.project, self._name, learned)
+        except StateError as error:
+            say(f"what {self._name} offers can't be remembered: {error}")
+
+    def _world(self, found: Assessment) -> World:
+        """What the session's conditions are judged on, and its pins."""
+        facts: Facts = NoFacts()
+        if found.rules is not None and found.rules.conditional:
+            from mcpwrap.runtime.facts import FileFacts  # noqa: PLC0415 - few policies have conditions
+
+            facts = FileFacts(found.launch.cwd if found.launch else None)
+        return World(facts, self._subject, found.name, self._launcher.shim, found.pinned, found.others, _now)
 
     def why_exited(self, gone: Exited | SpawnFailed | GuardianLost, tail: str, *, early: bool) -> str:
         """The words for a person when the server is gone."""
@@ -175,7 +209,11 @@ def _first_line(text: str) -> str:
 
 
 def _with_notice(found: Assessment, notice: str) -> Assessment:
-    return Assessment(found.hold, notice, found.rules, found.launch, found.project, found.chosen_by, found.digest, found.watched)
+    return msgspec.structs.replace(found, notice=notice)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _user() -> str:

@@ -28,6 +28,7 @@ from mcpwrap.core.events import (
     ServerLine,
 )
 from mcpwrap.core.framing import FramingError, LineReader
+from mcpwrap.core.pins import Learned
 from mcpwrap.core.session import Session
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import StateError
@@ -78,6 +79,10 @@ class Control(Protocol):
 
     def why_exited(self, exited: Exited | SpawnFailed | GuardianLost, tail: str, *, early: bool) -> str:
         """The words for a person when the server is gone; `tail` is the end of its stderr."""
+        ...
+
+    def learn(self, learned: Learned) -> None:
+        """Keep what was seen of the server's definitions."""
         ...
 
     def note(self, what: str, why: str) -> None:
@@ -214,6 +219,8 @@ class Pump:
             elif kind is c.Announce:
                 # one line: the names in it are the client's
                 say(spell_out(command.text))  # type: ignore[union-attr]
+            elif kind is c.Learn:
+                self._control.learn(command.learned)  # type: ignore[union-attr]
             else:
                 self._stop_server()
         if permits and not self._record(entries):

@@ -80,7 +80,14 @@ class Arena:
         policy = load_project(data, file="mcpwrap.toml", root=root, home=str(self.project.home))
         accepted = commands_of(policy, env, {name: tuple(argv) for name, argv in (commands or {}).items()})
         record = TrustRecord(
-            root, digest(data, lock), data.decode(), None, accepted, tuple(callers), "2026-01-01T00:00:00+00:00", 0
+            root,
+            digest(data, lock),
+            data.decode(),
+            None if lock is None else lock.decode(),
+            accepted,
+            tuple(callers),
+            "2026-01-01T00:00:00+00:00",
+            0,
         )
         TrustStore(folders(env).state, Unsealed()).put(record)
 
@@ -102,11 +109,12 @@ class Arena:
         cwd: Path | None = None,
         before: Sequence[str] = (),
         named: bool = True,
+        name: str = NAME,
         **how: Any,
     ) -> Shim:
         """A session of `mcpwrap run`; `command` comes after ``--``, `before` starts it all."""
         option = ("--project", str(self.project.root)) if named else ()
-        argv = [*before, str(self.project.command), "run", *option, NAME, *(("--", *command) if command else ())]
+        argv = [*before, str(self.project.command), "run", *option, name, *(("--", *command) if command else ())]
         return Shim(argv, self.project.env if env is None else dict(env), cwd or self.project.root, **how)
 
     @property

@@ -108,10 +108,12 @@ def test_a_tool_name_that_is_announced_stays_on_its_line(arena: Arena) -> None:
     name = "x\nmcpwrap: trusted\x1b[31m"
     with arena.run(rules='log = ["*"]\n') as shim:
         shim.open()
-        assert said(shim.call(name))["name"] == name
+        assert shim.call(name)["error"]["code"] == -32602
+        assert said(shim.call("safe"))["name"] == "safe"
         shim.wait_for_stderr("runs, logged")
-        (line,) = [line for line in shim.stderr.splitlines() if "runs, logged" in line]
-    assert "x\\u{a}mcpwrap: trusted\\u{1b}[31m" in line
+    assert not any(line.startswith("mcpwrap: trusted") for line in shim.stderr.splitlines())
+    assert "\x1b" not in shim.stderr
+    assert arena.called() == ["safe"]
 
 
 def test_a_long_or_odd_name_is_refused_in_short_words_and_recorded(arena: Arena) -> None:

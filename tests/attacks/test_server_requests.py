@@ -84,7 +84,7 @@ def test_sampling_inside_a_result_fails_the_call(arena: Arena) -> None:
     with arena.run({"on": {"tools/call": [[wish]]}}) as shim:
         answer = shim.request(1, "tools/call", modern(tool("safe"), **ALL))
         assert answer["result"]["isError"] is True
-        assert arena.why(ref_of(answer)) == "the server asks for sampling, which isn't permitted"
+        assert arena.why(ref_of(answer)).startswith("the server asks for sampling, which isn't permitted: no rule admits")
         assert "system prompt" not in str(shim.raw)
 
 
@@ -142,7 +142,8 @@ def test_urls_in_an_error_are_not_passed_on_where_elicitation_is_closed(arena: A
 
 
 def test_urls_in_an_error_are_passed_on_where_elicitation_is_allowed(arena: Arena) -> None:
-    error = {"code": -32042, "message": "sign in", "data": {"elicitations": [URL]}}
+    honest = {**URL, "url": "https://login.example.com/start"}
+    error = {"code": -32042, "message": "sign in", "data": {"elicitations": [honest]}}
     with arena.run({"on": {"tools/call": [[{"send": {"jsonrpc": "2.0", "id": "$id", "error": error}}]]}}, OPEN) as shim:
         shim.open(**ALL)
         assert shim.call("safe")["error"] == error

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mcpwrap.core.jsonrpc import Json
+from mcpwrap.core.pins import Kind
+from mcpwrap.policy.lock import Entry as LockEntry
+from mcpwrap.policy.lock import Lock, render
 from mcpwrap.policy.trust import digest
 from tests.cli.conftest import FILE, plain
 from tests.project import Project
@@ -130,3 +134,27 @@ def test_a_fault_cannot_draw_on_the_terminal(project: Project) -> None:
 def test_each_files_schema_can_be_printed(project: Project, which: str) -> None:
     assert "$schema" in json.loads(project.mcpwrap("schema", which).stdout)
     assert project.mcpwrap("schema").stdout == project.mcpwrap("schema", "project").stdout
+
+
+def test_what_may_not_be_meant_is_found_by_what_the_lock_says_the_server_has(project: Project) -> None:
+    project.write(
+        FILE
+        + """
+[[servers.files.rules]]
+deny = ["read_file"]
+args.pth = { glob = "**/.env" }
+"""
+    )
+    tool = {"name": "read_file", "inputSchema": {"type": "object", "properties": {"path": {"type": "string"}}}}
+    wipe = {"name": "list_wiped", "inputSchema": {"type": "object"}, "annotations": {"destructiveHint": True}}
+    items: dict[Kind, dict[str, Json]] = {"tool": {"read_file": tool, "list_wiped": wipe}}
+    (project.root / "mcpwrap.lock").write_bytes(render(Lock({"files": LockEntry(items=items)})))
+    ended = project.mcpwrap("check")
+    assert [line.partition("warning: ")[2] for line in ended.stdout.splitlines() if line.startswith("warning")] == [
+        "files: `!read_media_file` in `allow` matches no tool that the server has; did you mean `read_file`? (mcpwrap.toml:7)",
+        "files: `list_wiped` is allowed without `log` or `ask`, and the server calls it destructive (mcpwrap.toml:7)",
+        "files: `create_directory` in `log` matches no tool that the server has (mcpwrap.toml:8)",
+        "files: `edit_*` in `ask` matches no tool that the server has (mcpwrap.toml:9)",
+        "files: `move_file` in `deny` matches no tool that the server has; did you mean `read_file`? (mcpwrap.toml:10)",
+        "files: no tool that this rule matches has an argument `pth`; did you mean `path`? (mcpwrap.toml:18)",
+    ]

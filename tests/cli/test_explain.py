@@ -6,12 +6,19 @@ import json
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mcpwrap.audit.writer import AuditWriter
 from mcpwrap.core.entry import Entry
+from mcpwrap.core.jsonrpc import Json
+from mcpwrap.core.pins import Kind, Learned
 from mcpwrap.core.rules import Reason
 from mcpwrap.policy.folders import folders
+from mcpwrap.policy.lock import Entry as LockEntry
+from mcpwrap.policy.lock import Lock, render
+from mcpwrap.policy.pins import PinStore
+from mcpwrap.policy.trust import Unsealed
 from tests.cli.conftest import FILE, plain
 from tests.project import Project
 
@@ -127,10 +134,124 @@ def test_a_method_without_a_name_of_its_own_says_what_it_follows(accepted: Proje
     assert "error: `tasks/get` isn't judged by a name of its own but by the call it belongs to" in text
 
 
-def test_arguments_make_no_difference_yet_and_that_is_said(accepted: Project) -> None:
-    code, text = explain(accepted, "files", "read_file", '{"path": "x"}')
+CONDITIONS = (
+    FILE.replace('ask = ["edit_*"]', 'ask = ["edit_*"]\nlimit = "100/h"')
+    + """
+[[servers.files.rules]]
+ask = ["read_*"]
+unless.path = { within = "${project}/docs" }
+
+[[servers.files.rules]]
+deny = ["*"]
+args."*" = { glob = ["**/.env"] }
+reason = "secrets stay out of the model"
+
+[[servers.files.rules]]
+allow = ["search_files"]
+args.path = { within = "${project}" }
+limit = "30/min"
+
+[[servers.files.rules]]
+deny = ["list_secret"]
+when = '!("developers" in subject.groups)'
+
+[[servers.files.server_requests.rules]]
+allow = ["sampling"]
+args.maxTokens = { max = 100 }
+"""
+)
+
+
+@pytest.fixture
+def conditional(project: Project) -> Project:
+    project.write(CONDITIONS)
+    project.trust()
+    return project
+
+
+def test_arguments_are_judged_and_what_would_have_let_it_through_is_said(conditional: Project) -> None:
+    code, text = explain(conditional, "files", "search_files", '{"path": "/etc/passwd"}')
+    assert code == 4
+    assert text.startswith("files › search_files: denied\n  mcpwrap.toml:3  deny  no rule admits this tool\n")
+    assert "what would have let it through, had its conditions held:\n  mcpwrap.toml:28  allow  " in text
+    assert "`path` isn't inside ROOT" in text
+    assert "1. call it so that the `allow` rule at mcpwrap.toml:28 holds, or change its conditions\n  2. mcpwrap trust\n" in text
+
+
+def test_a_call_that_fits_is_allowed_with_its_limits(conditional: Project) -> None:
+    code, text = explain(conditional, "files", "search_files", f'{{"path": "{conditional.root}/x"}}')
     assert code == 0
-    assert text.endswith("note: this version judges by names alone; the arguments made no difference\n")
+    assert text.startswith("files › search_files: allowed\n  mcpwrap.toml:28  allow  ")
+    assert "while this isn't used up:\n  mcpwrap.toml:28  allow  limit = 30/min; past it: ask\n" in text
+    assert "  mcpwrap.toml:3   limit  limit = 100/h for the server; past it: ask\n" in text
+
+
+def test_without_arguments_the_range_of_outcomes_and_the_rules_that_matter_are_said(conditional: Project) -> None:
+    code, text = explain(conditional, "files", "read_file")
+    assert code == 0
+    assert text.startswith("files › read_file: allowed, or stricter by its arguments: denied\n  mcpwrap.toml:7  allow  ")
+    assert "what depends on its arguments (give them as JSON behind the name):\n  mcpwrap.toml:19  ask   ask = " in text
+    assert "  mcpwrap.toml:23  deny  secrets stay out of the model\n" in text
+    code, text = explain(conditional, "files", "delete_file")
+    assert code == 4
+    assert text.startswith("files › delete_file: denied\n")
+    facts = json.loads(conditional.mcpwrap("explain", "files", "search_files", "--json", check=False).stdout)
+    assert (facts["outcome"], facts["at_worst"]) == ("allow", "deny")
+    assert [each["line"] for each in facts["depends"]] == [23, 28]
+
+
+def test_a_denial_by_a_condition_says_that_it_can_be_changed(conditional: Project) -> None:
+    code, text = explain(conditional, "files", "read_file", '{"nested": [{"x": "a/.env"}]}')
+    assert code == 4
+    assert "  mcpwrap.toml:23  deny  secrets stay out of the model\n" in text
+    assert '2. change the conditions of that rule, or add "!read_file" to the `deny` that has "*"' in text
+    code, text = explain(conditional, "files", "read_file", f'{{"path": "{conditional.root}/docs/a"}}')
+    assert (code, text.splitlines()[0]) == (0, "files › read_file: allowed")
+
+
+def test_who_asks_can_be_said(conditional: Project) -> None:
+    assert explain(conditional, "files", "list_secret", "{}")[0] == 4
+    assert explain(conditional, "files", "list_secret", "{}", "--subject", '{"groups": ["guests"]}')[0] == 4
+    assert explain(conditional, "files", "list_secret", "{}", "--subject", '{"groups": ["developers"]}')[0] == 0
+    assert explain(conditional, "files", "list_secret", "{}", "--subject", "[]")[0] == 2
+
+
+@pytest.mark.parametrize(("tokens", "code"), [(5, 0), (500, 4)])
+def test_what_a_server_asks_is_judged_by_its_parameters(conditional: Project, tokens: int, code: int) -> None:
+    found, text = explain(conditional, "files", "--method", "sampling/createMessage", f'{{"maxTokens": {tokens}}}')
+    assert found == code
+    assert text.startswith("files › sampling  (sampling/createMessage): ")
+
+
+def test_a_key_that_stands_twice_is_no_valid_json(conditional: Project) -> None:
+    assert explain(conditional, "files", "read_file", '{"path": "a", "path": "b"}')[0] == 2
+
+
+def test_a_name_that_is_too_long_is_denied_for_that(conditional: Project) -> None:
+    assert "longer than 4096 characters" in explain(conditional, "files", "x" * 4097)[1]
+
+
+def test_a_refusal_by_arguments_is_repeated_with_what_was_recorded(conditional: Project) -> None:
+    reason = Reason("mcpwrap.toml", 23, "deny", "secrets stay out of the model")
+    arguments = {"path": "a/.env", "n": [1, True]}
+    record(
+        conditional,
+        Entry("call", "client", "tools/call", outcome="deny", ref="k7f5", tool="read_file", reasons=(reason,), arguments=arguments),
+    )
+    code, text = explain(conditional, "k7f5")
+    assert code == 4
+    assert "today it would be another answer" not in text
+    assert "recorded in part" not in text
+
+
+@pytest.mark.parametrize("value", ["[redacted]", "x… (999 characters)"])
+def test_a_refusal_that_was_recorded_in_part_says_that_it_cannot_be_repeated(conditional: Project, value: str) -> None:
+    reason = Reason("mcpwrap.toml", 23, "deny", "secrets stay out of the model")
+    entry = Entry("call", "client", "tools/call", outcome="deny", ref="k7f6", tool="read_file", reasons=(reason,))
+    record(conditional, msgspec.structs.replace(entry, arguments={"path": [value]}))
+    text = explain(conditional, "k7f6")[1]
+    assert "note: its arguments were recorded in part (redacted or shortened), so the answer can't be repeated exactly\n" in text
+    assert "files › read_file: allowed, or stricter by its arguments: denied" in text
 
 
 @pytest.mark.parametrize("arguments", ["{", "[]", "1"])
@@ -266,3 +387,33 @@ def test_an_unknown_ref_is_an_error_with_a_way_on(accepted: Project) -> None:
         "error: no audit record has the ref `zzzz`\n"
         "hint: `mcpwrap log` shows the refs; for a server's tool: `mcpwrap explain SERVER TOOL`\n",
     )
+
+
+def test_what_is_not_pinned_is_denied_by_its_pins(project: Project) -> None:
+    project.write(FILE)
+    entry = LockEntry(items={"tool": {"read_file": {"name": "read_file"}}})
+    (project.root / "mcpwrap.lock").write_bytes(render(Lock({"files": entry})))
+    project.trust()
+    assert explain(project, "files", "read_file")[0] == 0
+    assert explain(project, "files", "read_other") == (
+        4,
+        """\
+files › read_other: denied
+  mcpwrap.lock  deny  the tool `read_other` is not among those that were accepted; `mcpwrap pins` shows it
+to let it run:
+  1. mcpwrap pins accept files read_other
+""",
+    )
+
+
+def test_what_changed_since_it_was_pinned_is_denied_by_what_was_seen(project: Project) -> None:
+    project.write(FILE)
+    accepted = {"name": "read_file", "description": "old"}
+    (project.root / "mcpwrap.lock").write_bytes(render(Lock({"files": LockEntry(items={"tool": {"read_file": accepted}})})))
+    project.trust()
+    items: dict[Kind, dict[str, Json]] = {"tool": {"read_file": {"name": "read_file", "description": "new"}}}
+    state = folders({**os.environ, "HOME": str(project.home)}).state
+    PinStore(state, Unsealed()).note_seen(str(project.root), "files", Learned(items=items, complete=frozenset({"tool"})))
+    code, text = explain(project, "files", "read_file")
+    assert code == 4
+    assert "the tool `read_file`: its definition is not the one that was accepted" in text

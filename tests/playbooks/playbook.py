@@ -27,7 +27,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mcpwrap.core.commands import Announce, Command, Record, StopServer, ToClient, ToServer
+from mcpwrap.core.commands import Announce, Command, Learn, Record, StopServer, ToClient, ToServer
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.events import (
     ClientGone,
@@ -187,7 +187,7 @@ class Playbook:
         self.records += records
         wanted_records = [line for line in expected if line.startswith("!!")]
         wanted = [_expected(line) for line in expected if not line.startswith("!!")]
-        got = [_sent(command) for command in found if not isinstance(command, Record)]
+        got = [_sent(command) for command in found if not isinstance(command, Record | Learn)]
         assert wanted == got, f"after {happened}\n expected {wanted}\n      got {got}"
         if wanted_records:
             assert len(wanted_records) == len(records), f"after {happened}\n records {records}"
@@ -243,6 +243,8 @@ def _sent(command: Command) -> tuple[str, Any]:
             return "**", text
         case StopServer():
             return "##", ""
+        case Learn():
+            raise AssertionError("what was learned isn't sent")
         case Record():
             raise AssertionError("records are compared by themselves")
 

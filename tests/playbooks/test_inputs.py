@@ -15,7 +15,8 @@ NO_SAMPLING = policy(
     {"allow": ["*"]}, prompts={"allow": ["*"]}, resources={"allow": ["*"]}, server_requests={"allow": ["elicitation", "roots"]}
 )
 
-ELICITATION = '{"method": "elicitation/create", "params": {"message": "name?"}}'
+FORM = '"requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}'
+ELICITATION = '{"method": "elicitation/create", "params": {"message": "name?", ' + FORM + "}}"
 SAMPLING = '{"method": "sampling/createMessage", "params": {}}'
 ROOTS = '{"method": "roots/list"}'
 
@@ -61,6 +62,7 @@ def test_a_denied_elicitation_is_declined_in_the_clients_place_on_the_retry() ->
         + f"""
         <- 1 = {{"resultType": "input_required", "requestState": "s", "inputRequests": {{"think": {SAMPLING}}}}}
         !! call elicitation/create direction=server outcome=deny status=refused tool=a note=altered:declinedfortheclient
+        !! call sampling/createMessage direction=server outcome=allow tool=a
         !! response tools/call status=ok ref=r1
         >> 2 tools/call {{"name": "a", "inputResponses": {{"think": {{"x": 1}}}}, "requestState": "s", @}}
         -> 2 tools/call {{"name": "a", "inputResponses": {{"think": {{"x": 1}}, "who": {{"action": "decline"}}}}, "requestState": "s", @}}

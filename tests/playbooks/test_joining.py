@@ -203,6 +203,7 @@ def test_an_adapted_server_that_dies_and_comes_back_is_asked_again() -> None:
         == started open
         -> "mcpwrap-discover" server/discover {@}
         << "mcpwrap-discover" = {}
+        ** files: what the server says of itself
         -> 7 subscriptions/listen {@, "notifications": {"toolsListChanged": true}}
         <- notifications/tools/list_changed {#7}
     """)

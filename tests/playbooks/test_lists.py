@@ -80,18 +80,20 @@ def test_prompts_resources_and_templates_are_filtered_each_by_its_table() -> Non
         -> 3 resources/templates/list
         << 3 = {"resourceTemplates": [{"uriTemplate": "file:///{p}"}, {"uriTemplate": "file:///docs/private/{+p}"}, {"uriTemplate": "x:{p}"}]}
         <- 3 = {"resourceTemplates": [{"uriTemplate": "file:///{p}"}]}
+    """)  # noqa: E501 - one message a line
+    handshaken(RULES).play("""
         >> 4 resources/templates/list
         -> 4 resources/templates/list
         << 4 = {"resourceTemplates": [{"uriTemplate": "file:///docs/../{p}"}]}
         <- 4 = {"resourceTemplates": []}
-    """)  # noqa: E501 - one message a line
+    """)
 
 
 def test_what_cannot_be_judged_is_not_shown() -> None:
     handshaken(OPEN).play("""
         >> 1 tools/list
         -> 1 tools/list
-        << 1 = {"tools": [{"name": "a"}, {"name": 7}, "b", {}, null, {"name": "a", "Name": "b"}]}
+        << 1 = {"tools": [{"name": "a"}, {"name": 7}, "b", {}, null, {"name": "c", "Name": "b"}]}
         <- 1 = {"tools": [{"name": "a"}]}
     """)
 

@@ -20,8 +20,8 @@ def test_a_permitted_question_is_recorded_passed_on_and_its_answer_passed_back()
         >> 0 = {"roots": [{"uri": "file:///a"}]}
         -> 0 = {"roots": [{"uri": "file:///a"}]}
         !! response roots/list direction=client status=ok ref=r1 duration_ms=-500.0
-        << 1 elicitation/create {"message": "name?"}
-        <- 1 elicitation/create {"message": "name?"}
+        << 1 elicitation/create {"message": "?", "requestedSchema": {"type": "object", "properties": {"n": {"type": "string"}}}}
+        <- 1 elicitation/create {"message": "?", "requestedSchema": {"type": "object", "properties": {"n": {"type": "string"}}}}
         !! call elicitation/create outcome=log
         >> 1 ! -32000 no
         -> 1 ! -32000 no
@@ -142,7 +142,8 @@ def test_a_clients_unreadable_answer_fails_the_servers_question() -> None:
 
 
 def test_url_elicitation_by_error_passes_with_permission() -> None:
-    error = '{"code": -32042, "message": "open it", "data": {"elicitations": [{"mode": "url", "url": "https://a.example"}]}}'
+    error = '{"code": -32042, "message": "open it", "data": {"elicitations": ['
+    error += '{"mode": "url", "url": "https://a.example", "elicitationId": "e", "message": "open it"}]}}'
     handshaken(OPEN).play(f"""
         >> 1 tools/call {{"name": "a"}}
         -> 1 tools/call {{"name": "a"}}

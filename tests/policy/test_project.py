@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mcpwrap.errors import ConfigError
-from mcpwrap.policy.project import FOUND_UPWARDS, Project, caller_project, find_project, read_project, refuse_lock
+from mcpwrap.policy.project import FOUND_UPWARDS, Project, caller_project, find_project, read_project
 
 
 @pytest.fixture
@@ -211,9 +211,3 @@ def test_both_files_of_a_project_are_read(tree: Path) -> None:
     (shop / "mcpwrap.toml").unlink()
     with pytest.raises(ConfigError, match=r"there is no `mcpwrap\.toml`"):
         read_project(project)
-
-
-def test_a_lock_file_is_refused_since_nobody_would_obey_it() -> None:
-    refuse_lock(None)
-    with pytest.raises(ConfigError, match=r"`mcpwrap.lock` isn't supported by this version of mcpwrap: pins"):
-        refuse_lock(b"")

@@ -16,7 +16,8 @@ from mcpwrap.core.state import CAPABILITIES_KEY, VERSION_KEY
 from tests.playbooks.policy import OPEN
 from tests.properties.messages import values
 
-words = st.sampled_from(["a", "read file", "é", "ü/..", "x" * 300, "\u2028", ""])
+NAMES = ("a", "read file", "é", "ü/..", "x" * 300, "")
+words = st.sampled_from(NAMES)
 uris = st.sampled_from(["file:///a", "f:/../x", "docs://{a}", "ui://w%", "\\"])
 extras = st.dictionaries(st.sampled_from(["vendor", "x-y", "title", "$schema"]), values, max_size=2)
 capabilities = {
@@ -30,7 +31,12 @@ announcements = st.sampled_from(["notifications/message", "notifications/tools/l
 
 
 def _items(draw: st.DrawFn, field: str, of: st.SearchStrategy[str]) -> list[Any]:
-    return [{**draw(extras), field: draw(of)} for _ in range(draw(st.integers(0, 3)))]
+    return [{**draw(extras), field: name} for name in draw(st.lists(of, max_size=3, unique=True))]
+
+
+def _definitions(field: str, names: tuple[str, ...]) -> list[Any]:
+    """The whole of what a server offers of one kind: what it says of itself doesn't change (POLICY.md §4)."""
+    return [{field: name, "description": "of its own", "unknown": [1.0, None]} for name in names]
 
 
 @st.composite
@@ -53,18 +59,20 @@ def exchanges(draw: st.DrawFn, *, revision: str) -> tuple[dict[str, Any], dict[s
         case "subscriptions/listen":
             asked |= {"notifications": {"toolsListChanged": True, "resourceSubscriptions": [draw(uris)], "taskIds": ["k"]}}
         case "tools/list":
-            answered |= {"tools": _items(draw, "name", words), "ttlMs": 1000}
+            answered = {"tools": _definitions("name", NAMES), "ttlMs": 1000}
         case "prompts/list":
-            answered |= {"prompts": _items(draw, "name", words)}
+            answered = {"prompts": _definitions("name", NAMES)}
         case "resources/list":
             answered |= {"resources": _items(draw, "uri", uris), "nextCursor": draw(words)}
         case "resources/templates/list":
-            answered |= {"resourceTemplates": _items(draw, "uriTemplate", uris)}
+            answered = {"resourceTemplates": _definitions("uriTemplate", ("docs://{a}", "f:{+b}"))}
         case "tasks/list":
             answered |= {"tasks": _items(draw, "taskId", words)}
         case "initialize":
             asked |= {"protocolVersion": revision, "capabilities": capabilities, "clientInfo": {"name": "c"}}
-            answered |= {"protocolVersion": revision, "capabilities": {}, "serverInfo": {"name": "s"}, "instructions": draw(words)}
+            answered = {"protocolVersion": revision, "capabilities": {}, "serverInfo": {"name": "s"}, "instructions": draw(words)}
+        case "server/discover":
+            answered = {"supportedVersions": [revision], "capabilities": {}, "instructions": draw(words)}
         case "tasks/get" | "tasks/result" | "tasks/cancel" | "tasks/update":
             asked |= {"taskId": draw(words)}
         case _:
@@ -80,25 +88,43 @@ def exchanges(draw: st.DrawFn, *, revision: str) -> tuple[dict[str, Any], dict[s
     return {"method": row.name, "params": asked}, answered
 
 
+FORM = {"message": "Which one?", "requestedSchema": {"type": "object", "properties": {"choice": {"type": "string"}}}}
+
+PINNED = {
+    "initialize": "greeting",
+    "server/discover": "greeting",
+    "tools/list": "tools",
+    "prompts/list": "prompts",
+    "resources/templates/list": "templates",
+}
+
+
 @st.composite
 def transcripts(draw: st.DrawFn) -> list[tuple[str, dict[str, Any]]]:
     """A session of a good client and a good server: ``>`` and ``<`` say who sends."""
     revision = draw(st.sampled_from([*LEGACY, *MODERN]))
     said: list[tuple[str, dict[str, Any]]] = []
+    # a good server says the same of itself each time: what changes is held back until a person accepts it
+    steady: dict[str, Any] = {}
     if revision in LEGACY:
         opening = {"protocolVersion": revision, "capabilities": capabilities}
         said.append((">", {"id": "open", "method": "initialize", "params": opening}))
-        said.append(("<", {"id": "open", "result": {"protocolVersion": revision, "capabilities": {}}}))
+        steady["greeting"] = {"protocolVersion": revision, "capabilities": {}}
+        said.append(("<", {"id": "open", "result": steady["greeting"]}))
         said.append((">", {"method": "notifications/initialized"}))
     open_answers: list[tuple[str, dict[str, Any]]] = []
     for number in range(draw(st.integers(0, 8))):
         if revision in LEGACY and draw(st.integers(0, 3)) == 0:
             rows = [r for r in TABLE if r.sender == "server" and r.matched is Matched.SERVER_REQUEST and revision in r.revisions]
             asking = [r.name for r in rows if not r.is_notification]
-            said.append(("<", {"id": number, "method": draw(st.sampled_from(["ping", *asking])), "params": draw(extras)}))
+            method = draw(st.sampled_from(["ping", *asking]))
+            params = {**draw(extras), **(FORM if method == "elicitation/create" else {})}
+            said.append(("<", {"id": number, "method": method, "params": params}))
             open_answers.append((">", {"id": number, "result": draw(extras)}))
         else:
             question, answer = draw(exchanges(revision=revision))
+            if question["method"] in PINNED:
+                answer = steady.setdefault(PINNED[question["method"]], answer)
             said.append((">", {"id": f"q{number}", **question}))
             if draw(st.integers(0, 4)):
                 open_answers.append(("<", {"id": f"q{number}", "result": answer}))

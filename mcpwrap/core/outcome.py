@@ -1,0 +1,23 @@
+"""What becomes of a request."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+
+class Outcome(enum.IntEnum):
+    """What becomes of a request; ordered, the strictest wins (POLICY.md §3)."""
+
+    ALLOW = 0
+    LOG = 1
+    ASK = 2
+    DENY = 3
+
+    @property
+    def label(self) -> str:
+        """The word that stands in files and records."""
+        return _LABELS[self]
+
+
+_LABELS: Final = ("allow", "log", "ask", "deny")
