@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -185,7 +186,7 @@ def _satisfied(key: str, constraint: Constraint, context: Context, *, possibly: 
     """Whether the argument `key` satisfies `constraint`: possibly (any element), or surely (every one)."""
     facts, arguments = context.facts, context.arguments or {}
     if key == EVERY:
-        strings = list(_bounded(_strings(arguments, keys=possibly)))
+        strings = list(islice(_strings(arguments, keys=possibly), VALUES_LIMIT + 1))
         if len(strings) > VALUES_LIMIT:
             return possibly
         if possibly:
@@ -196,7 +197,7 @@ def _satisfied(key: str, constraint: Constraint, context: Context, *, possibly: 
             return False  # no path: the list's plain patterns are for it
         truths = [constraint.judge(context.uri, facts)]
     else:
-        values = list(_bounded(_values(arguments, key)))
+        values = list(islice(_values(arguments, key), VALUES_LIMIT + 1))
         if len(values) > VALUES_LIMIT:
             return possibly
         truths = [Truth.UNSURE if value is _ABSENT else constraint.judge(value, facts) for value in values]
@@ -244,13 +245,6 @@ def _strings(arguments: Mapping[str, Any], *, keys: bool) -> Iterator[str]:
             if keys:
                 yield from here
             todo.extend(here.values())
-
-
-def _bounded(found: Iterable[Any]) -> Iterator[Any]:
-    for count, each in enumerate(found):
-        if count > VALUES_LIMIT:
-            return
-        yield each
 
 
 def _one_of(value: Any, known: tuple[Any, ...]) -> Truth:

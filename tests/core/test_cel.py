@@ -1,0 +1,103 @@
+"""`when` (POLICY.md §2): checked when the file is read, and only the value `true` is true."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mcpwrap.core.cel import EXPRESSION_LIMIT, HANDED_LIMIT, compile_when
+from mcpwrap.core.conditions import Context
+from mcpwrap.core.patterns import PatternError
+
+
+def holds(text: str, arguments: dict[str, Any] | None = None, **known: Any) -> bool | None:
+    return compile_when(text).holds(Context(arguments=arguments, **known))
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "expected"),
+    [
+        ('args.owner == "acme"', {"owner": "acme"}, True),
+        ('args["owner"] == "acme"', {"owner": "other"}, False),
+        ("args['owner'] == 'acme'", {"owner": "acme"}, True),
+        ("has(args.owner)", {}, False),
+        ("args.owner == 'x'", {}, None),
+        ("args.n > 3", {"n": 4.5}, True),
+        ("args.n > 3", {"n": True}, None),
+        ("args.n > 3", {"n": 2**70}, None),
+        ("args.n == 1", {"n": 1, "huge": 2**70}, True),
+        ("args.a.b[0] == 'q'", {"a": {"b": ["q"]}}, True),
+        ("args.a == null", {"a": None}, True),
+        ("args.s == 'x'", {"s": "\ud800"}, None),
+        ("args.s == 'é'", {"s": "é"}, True),
+        ("size(args) == 2", {"a": 1, "b": 2}, True),
+        ("args.xs.all(x, x < 3)", {"xs": [1, 2]}, True),
+        ("args.xs.all(x, x < 3)", {"xs": [1] * (HANDED_LIMIT + 1)}, None),
+        ("args.s != ''", {"s": "x" * (1000 * (HANDED_LIMIT + 1))}, None),
+        ("args.x", {"x": True}, True),
+        ("args.x", {"x": "true"}, None),
+        ("args.s.matches('^a+$')", {"s": "aaa"}, True),
+        ('args.s == "args"', {"s": "args"}, True),
+    ],
+)
+def test_only_true_is_true_and_an_error_is_neither(text: str, arguments: dict[str, Any], expected: bool | None) -> None:
+    assert holds(text, arguments) is expected
+
+
+def test_a_value_that_json_doesnt_know_is_an_error() -> None:
+    assert holds("args.x == 1", {"x": 1j}) is None
+
+
+def test_without_arguments_it_says_what_they_cant_change() -> None:
+    assert holds("args.x == 1 || server == 's'", None, server="s") is True
+    assert holds("args.x == 1 && server == 't'", None, server="s") is False
+    assert holds("args.x == 1", None) is None
+
+
+def test_everything_that_the_contract_names_is_there() -> None:
+    text = (
+        "tool == 't' && uri == 'u' && server == 's' && project == 'p' && subject.sub == 'me' && client.name == 'c' "
+        "&& session.calls < 5 && time > timestamp('2026-01-01T00:00:00Z')"
+    )
+    known: dict[str, Any] = {
+        "tool": "t",
+        "uri": "u",
+        "server": "s",
+        "project": "p",
+        "subject": {"sub": "me"},
+        "client": {"name": "c"},
+        "session": {"calls": 3},
+        "time": datetime(2026, 8, 28, tzinfo=UTC),
+    }
+    assert holds(text, {}, **known) is True
+    assert holds("time > timestamp('2026-01-01T00:00:00Z')", {}) is None  # no clock: an error
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "no valid CEL"),
+        ("1 +", "column 4: Syntax error"),
+        ("nope", "undeclared reference to 'nope'"),
+        ("tool", "this is a string"),
+        ("1", "this is a int"),
+        ("tool == 1", "no matching overload"),
+        ("[1].all(x, [2].all(y, x < y))", "at most one of"),
+        ("'" + "x" * EXPRESSION_LIMIT + "' == tool", "at most"),
+    ],
+)
+def test_what_cant_be_used_is_said_when_the_file_is_read(text: str, why: str) -> None:
+    with pytest.raises(PatternError, match=why):
+        compile_when(text)
+
+
+def test_the_word_of_a_macro_in_a_string_is_no_macro() -> None:
+    assert compile_when("tool == '.all(' || tool == \".map(\"")
+
+
+def test_expressions_are_equal_by_their_text() -> None:
+    one, other = compile_when("tool == 'a'"), compile_when("tool == 'b'")
+    assert one == compile_when("tool == 'a'")
+    assert one != other
+    assert one != "tool == 'a'"
+    assert len({one, other, compile_when("tool == 'a'")}) == 2

@@ -1,0 +1,110 @@
+"""The host of a URL (POLICY.md §2): what parsers disagree about is never sure."""
+
+import pytest
+
+from mcpwrap.core.hosts import host_matches, hosts_in, pattern_host, sure_host
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://example.com/x?y#z", "example.com"),
+        ("HTTPS://EXAMPLE.com", "example.com"),
+        ("https://example.com:8443/", "example.com"),
+        ("http://127.0.0.1/", "127.0.0.1"),
+        ("http://[2001:DB8::0:1]:80/", "2001:db8::1"),
+        ("http://[::1]/", "::1"),
+        ("https://bücher.example/", "xn--bcher-kva.example"),
+        ("https://xn--bcher-kva.example/", "xn--bcher-kva.example"),
+        ("postgresql://me:pw@db.example/x", "db.example"),
+        ("git+ssh://host/x", "host"),
+        ("https://a_b.example", "a_b.example"),
+    ],
+)
+def test_the_host_of_a_plain_url_is_sure(url: str, host: str) -> None:
+    assert sure_host(url) == host
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "example.com", "//example.com", "https:example.com", "https:///example.com", "https:\\\\example.com\\"),
+        *("https://good.com@evil.com/", "https://good.com\\@evil.com", "https://evil.com#@good.com\\", "https://a b.com/"),
+        *("http://2130706433/", "http://0x7f.1/", "http://0177.0.0.1/", "http://127.1/", "http://256.0.0.1/", "http://1.2.3.4.5/"),
+        *("http://[::ffff:127.0.0.1]/", "http://[::ffff:7f00:1]/", "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/"),
+        *("http://[::7f00:1]/", "http://[fe80::1%25eth0]/", "http://[x]/", "http://[:::]/"),
+        *("https://example.com./", "https://.example.com/", "https://a..b/", "https://-a.com/", "https://a-.com/"),
+        *("https://ex%61mple.com/", "https://example.com:99999/", "https://example.com:x/", "https://exa\tmple.com/"),
+        *("\nhttps://example.com", "https://example.com/\\..", "https://\u2024.com", "https://xn--a.example/"),
+        *("postgresql://good.example/x?host=evil.example", "https://" + "a" * 9000, "https://" + "a." * 150 + "b"),
+        *("http://\u202e.com/", "http://\uff0e\uff0e/", "http://0x/", "http://09.1/"),
+    ],
+)
+def test_what_parsers_read_differently_is_not_sure(url: str) -> None:
+    assert sure_host(url) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("https://evil.com/x", "evil.com"),
+        ("see https://evil.com.", "evil.com"),
+        ("https://good.com@evil.com/", "evil.com"),
+        ("https:/\\evil.com", "evil.com"),
+        ("https:evil.com", "evil.com"),
+        ("ht\ntps://ev\til.com", "evil.com"),
+        ("http://2130706433/", "127.0.0.1"),
+        ("http://0x7f.1/", "127.0.0.1"),
+        ("http://0177.1/", "127.0.0.1"),
+        ("http://0x1/", "0.0.0.1"),
+        ("http://[::ffff:127.0.0.1]/", "127.0.0.1"),
+        ("http://[2002:7f00:1::]/", "127.0.0.1"),
+        ("http://[fe80::1%eth0]/", "fe80::1"),
+        ("https://ex%61mple.com/", "example.com"),
+        ("https://\uff45vil\u3002com/", "evil.com"),
+        ("https://B\u00dcCHER.example/", "xn--bcher-kva.example"),
+        ("https://EVIL.com:443/", "evil.com"),
+    ],
+)
+def test_every_host_that_some_parser_reads_is_found_in_a_text(text: str, host: str) -> None:
+    assert host in hosts_in(text)
+
+
+@pytest.mark.parametrize("text", ["", "no url", "http://", "http://[zz]/", "http://:80/", "a: b"])
+def test_texts_without_urls_have_no_hosts(text: str) -> None:
+    assert "evil.com" not in hosts_in(text)
+
+
+@pytest.mark.parametrize("number", ["1.2.3.4.5", "08.1", "256.1.1.1", "4294967296", "1.2.3.x", "1..2"])
+def test_what_is_no_address_gives_none(number: str) -> None:
+    assert not any(host.count(".") == 3 and host != number for host in hosts_in(f"http://{number}/"))
+
+
+def test_patterns_match_whole_labels() -> None:
+    assert host_matches("example.com", "example.com")
+    assert host_matches("*.example.com", "a.b.example.com")
+    assert host_matches("*", "anything")
+    assert not host_matches("*.example.com", "example.com")
+    assert not host_matches("*.example.com", "evilexample.com")
+    assert not host_matches("example.com", "a.example.com")
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [
+        ("Example.COM", "example.com"),
+        ("*.example.com", "*.example.com"),
+        ("*", "*"),
+        ("[::1]", "::1"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("https://x", None),
+        ("a.*.b", None),
+        ("*.[::1]", None),
+        ("a b", None),
+        ("::ffff:127.0.0.1", None),
+        ("0x7f.1", None),
+    ],
+)
+def test_patterns_of_a_policy_are_read_like_hosts(text: str, pattern: str | None) -> None:
+    assert pattern_host(text) == pattern
