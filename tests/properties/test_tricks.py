@@ -19,6 +19,7 @@ from mcpwrap.core.conditions import Conditions, Constraint, Context
 from mcpwrap.core.hosts import host_matches, hosts_in
 from mcpwrap.core.outcome import Outcome
 from mcpwrap.core.paths import folded, inside
+from mcpwrap.core.patterns import Pattern
 from mcpwrap.runtime.facts import FileFacts
 
 TRICKS = 2000
@@ -128,9 +129,7 @@ def test_no_trick_hides_a_secret_from_a_glob(tree: Path) -> None:
             assert not {".env", "secret"} & set(names), text
 
 
-def _globs(*texts: str) -> tuple[object, ...]:
-    from mcpwrap.core.patterns import Pattern
-
+def _globs(*texts: str) -> tuple[Pattern, ...]:
     return tuple(Pattern.parse(text, line=1, path=True) for text in texts)
 
 

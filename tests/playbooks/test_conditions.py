@@ -1,0 +1,170 @@
+"""Conditions, budgets and pins at work in a session."""
+
+from mcpwrap.core.rules import ServerRules
+from mcpwrap.policy.load import load_project
+from mcpwrap.policy.merge import rules_for
+from tests.playbooks.playbook import handshaken
+from tests.playbooks.policy import OPEN
+
+
+def rules(text: str) -> ServerRules:
+    policy = load_project(f"[servers.files]\n{text}".encode(), file="mcpwrap.toml", root="/shop", home="/home/me")
+    return rules_for(policy, "files", (), ())
+
+
+OWNERS = rules('allow = ["*"]\n[[servers.files.rules]]\ndeny = ["*"]\nargs.owner = { one_of = ["evil"] }\nreason = "not theirs"\n')
+
+
+def test_a_tool_that_is_there_and_refused_for_its_arguments_says_so_to_the_model() -> None:
+    handshaken(OWNERS).play("""
+        >> 1 tools/call {"name": "a", "arguments": {"owner": "good"}}
+        -> 1 tools/call {"name": "a", "arguments": {"owner": "good"}}
+        >> 2 tools/call {"name": "a", "arguments": {"owner": "evil"}}
+        <- 2 ~ mcpwrap refused a: not theirs. This is policy
+        !! call tools/call outcome=deny status=refused tool=a why~not theirs
+        >> 3 tools/call {"name": "a", "arguments": {}}
+        <- 3 ~ not theirs
+    """)
+
+
+def test_a_tool_that_some_arguments_may_use_is_listed() -> None:
+    handshaken(rules('[[servers.files.rules]]\nallow = ["a"]\nargs.n = { max = 3 }\n')).play("""
+        >> 1 tools/list
+        -> 1 tools/list
+        << 1 = {"tools": [{"name": "a"}, {"name": "b"}]}
+        <- 1 = {"tools": [{"name": "a"}]}
+        >> 2 tools/call {"name": "a", "arguments": {"n": 3}}
+        -> 2 tools/call {"name": "a", "arguments": {"n": 3}}
+        >> 3 tools/call {"name": "a", "arguments": {"n": 4}}
+        <- 3 ~ mcpwrap refused a: `n` isn't at most 3
+        >> 4 tools/call {"name": "b", "arguments": {"n": 3}}
+        <- 4 ! -32602 Unknown tool: b
+    """)
+
+
+def test_a_call_past_the_limit_is_asked_for_or_denied() -> None:
+    handshaken(rules('[[servers.files.rules]]\nallow = ["a"]\nlimit = "1/session"\nover = "deny"\n')).play("""
+        >> 1 tools/call {"name": "a"}
+        -> 1 tools/call {"name": "a"}
+        >> 2 tools/call {"name": "a"}
+        <- 2 ~ limit = 1/session is used up
+    """)
+    handshaken(rules('allow = ["*"]\nlimit = "1/min"\n')).play("""
+        >> 1 tools/call {"name": "a"}
+        -> 1 tools/call {"name": "a"}
+        >> 2 tools/call {"name": "b"}
+        <- 2 ~ the policy asks a person first
+        !! call tools/call outcome=ask status=refused tool=b why~`limit` limit = 1/min of this server is used up
+    """)
+
+
+def test_an_answer_past_its_size_is_held_back() -> None:
+    handshaken(rules('allow = ["*"]\nmax_result_bytes = 100\n')).play("""
+        >> 1 tools/call {"name": "a"}
+        -> 1 tools/call {"name": "a"}
+        << 1 = {"content": [{"type": "text", "text": "short"}]}
+        <- 1 = {"content": [{"type": "text", "text": "short"}]}
+        >> 2 tools/call {"name": "a"}
+        -> 2 tools/call {"name": "a"}
+        << 2 = {"content": [{"type": "text", "text": "long long long long long long long long long long"}]}
+        <- 2 ~ the policy permits 100
+    """)
+
+
+def test_a_task_keeps_the_limit_of_the_call_that_made_it() -> None:
+    handshaken(rules('allow = ["*"]\nmax_result_bytes = 90\n[servers.files.resources]\nallow = ["*"]\n')).play("""
+        >> 1 tools/call {"name": "a", "task": {}}
+        -> 1 tools/call {"name": "a", "task": {}}
+        << 1 = {"task": {"taskId": "t"}}
+        <- 1 = {"task": {"taskId": "t"}}
+        >> 2 tasks/result {"taskId": "t"}
+        -> 2 tasks/result {"taskId": "t"}
+        << 2 = {"content": [{"type": "text", "text": "long long long long long long long long long long"}]}
+        <- 2 ! -31403 the policy permits 90
+    """)
+
+
+def test_what_a_server_asks_is_judged_with_what_it_asks() -> None:
+    text = (
+        '[[servers.files.server_requests.rules]]\nallow = ["sampling"]\nargs.maxTokens = { max = 100 }\n'
+        '[[servers.files.server_requests.rules]]\nask = ["roots"]\n'
+    )
+    handshaken(rules(text)).play("""
+        << 1 sampling/createMessage {"maxTokens": 100}
+        <- 1 sampling/createMessage {"maxTokens": 100}
+        << 2 sampling/createMessage {"maxTokens": 101}
+        -> 2 ! -32601 sampling/createMessage is not permitted
+        << 3 roots/list
+        -> 3 ! -32601 roots/list is not permitted
+    """)
+
+
+def test_prompts_and_resources_have_conditions_and_completion_follows_them() -> None:
+    text = (
+        '[[servers.files.prompts.rules]]\nallow = ["p"]\nargs.who = { one_of = ["me"] }\n'
+        '[[servers.files.resources.rules]]\nallow = ["docs://*"]\nlimit = "1/session"\nover = "deny"\n'
+    )
+    handshaken(rules(text)).play("""
+        >> 1 prompts/get {"name": "p", "arguments": {"who": "me"}}
+        -> 1 prompts/get {"name": "p", "arguments": {"who": "me"}}
+        >> 2 prompts/get {"name": "p", "arguments": {"who": "you"}}
+        <- 2 ! -32602 Unknown prompt: p
+        >> 3 completion/complete {"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "who", "value": "me"}}
+        -> 3 completion/complete {"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "who", "value": "me"}}
+        >> 4 completion/complete {"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "who", "value": "y"}}
+        <- 4 ! -32602 Unknown reference
+        >> 5 resources/read {"uri": "docs://a"}
+        -> 5 resources/read {"uri": "docs://a"}
+        >> 6 resources/read {"uri": "docs://a"}
+        <- 6 ! -32002 Resource not found
+    """)
+
+
+def test_a_definition_that_changes_is_hidden_and_denied_and_said_once() -> None:
+    handshaken(OPEN).play("""
+        >> 1 tools/list
+        -> 1 tools/list
+        << 1 = {"tools": [{"name": "a", "description": "reads"}]}
+        <- 1 = {"tools": [{"name": "a", "description": "reads"}]}
+        >> 2 tools/list
+        -> 2 tools/list
+        << 2 = {"tools": [{"name": "a", "description": "reads, and sends"}, {"name": "b"}]}
+        ** files: 2 tools are hidden until accepted: a, b. `mcpwrap pins` shows why
+        <- 2 = {"tools": []}
+        >> 3 tools/call {"name": "a"}
+        <- 3 ! -32602 Unknown tool: a
+        >> 4 tools/list
+        -> 4 tools/list
+        << 4 = {"tools": [{"name": "a", "description": "reads, and sends"}, {"name": "b"}]}
+        <- 4 = {"tools": []}
+        >> 5 tools/list
+        -> 5 tools/list
+        << 5 = {"tools": [{"name": "a", "description": "reads"}]}
+        <- 5 = {"tools": [{"name": "a", "description": "reads"}]}
+        >> 6 tools/call {"name": "a"}
+        -> 6 tools/call {"name": "a"}
+    """)
+
+
+def test_a_hidden_prompt_can_neither_be_got_nor_completed() -> None:
+    handshaken(OPEN).play("""
+        >> 1 prompts/list
+        -> 1 prompts/list
+        << 1 = {"prompts": [{"name": "p"}, {"name": "p"}]}
+        ** files: 1 prompt is hidden until accepted: p
+        <- 1 = {"prompts": []}
+        >> 2 prompts/get {"name": "p"}
+        <- 2 ! -32602 Unknown prompt: p
+        >> 3 completion/complete {"ref": {"type": "ref/prompt", "name": "p"}, "argument": {"name": "x", "value": ""}}
+        <- 3 ! -32602 Unknown reference
+    """)
+
+
+def test_resources_in_an_answer_follow_the_rules_for_resources() -> None:
+    link = '{"type": "resource_link", "uri": "secret://a", "name": "a"}'
+    handshaken(rules('allow = ["*"]\n[servers.files.resources]\nallow = ["docs://*"]\n')).play(f"""
+        >> 1 tools/call {{"name": "a"}}
+        -> 1 tools/call {{"name": "a"}}
+        << 1 = {{"content": [{link}, {{"type": "resource_link", "uri": "docs://a", "name": "a"}}]}}
+        <- 1 = {{"content": [{{"type": "text", "text": "[mcpwrap: a resource that isn't permitted was taken out]"}}, {{"type": "resource_link", "uri": "docs://a", "name": "a"}}]}}
+    """)  # noqa: E501
