@@ -257,11 +257,10 @@ class Session:
             state.forget(id_key(pending.id))
             if not pending.cancelled:
                 out.append(ToClient(denial.broken(pending.id, f"nothing was run, since it can't be recorded: {why}")))
-        for ref in refs:
-            id = state.asked.get(ref)
-            if id is not None:
-                out.append(ToClient(denial.broken(id, f"nothing was asked, since it can't be recorded: {why}")))
-                break  # all of one read belong to one answer at most: a call is answered once
+        # an answer may ask for several things; its call is answered once
+        asked = {id_key(id): id for ref in sorted(refs) if (id := state.asked.get(ref)) is not None}
+        for id in asked.values():
+            out.append(ToClient(denial.broken(id, f"nothing was asked, since it can't be recorded: {why}")))
         for pending in [p for p in state.server_calls.values() if p.ref in refs]:
             del state.server_calls[id_key(pending.id)]
             out.append(ToServer(denial.broken(pending.id, f"nothing was asked, since it can't be recorded: {why}")))

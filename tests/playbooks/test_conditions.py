@@ -1,9 +1,13 @@
 """Conditions, budgets and pins at work in a session."""
 
-from mcpwrap.core.rules import ServerRules
+from mcpwrap.core.events import ClientLine
+from mcpwrap.core.pins import PinnedServer, digest
+from mcpwrap.core.rules import Pattern, ServerRules
+from mcpwrap.core.state import DECISIONS_KEPT, State
+from mcpwrap.core.world import World
 from mcpwrap.policy.load import load_project
 from mcpwrap.policy.merge import rules_for
-from tests.playbooks.playbook import handshaken
+from tests.playbooks.playbook import Playbook, handshaken
 from tests.playbooks.policy import OPEN
 
 
@@ -168,3 +172,100 @@ def test_resources_in_an_answer_follow_the_rules_for_resources() -> None:
         << 1 = {{"content": [{link}, {{"type": "resource_link", "uri": "docs://a", "name": "a"}}]}}
         <- 1 = {{"content": [{{"type": "text", "text": "[mcpwrap: a resource that isn't permitted was taken out]"}}, {{"type": "resource_link", "uri": "docs://a", "name": "a"}}]}}
     """)  # noqa: E501
+
+
+PHISHING = (
+    '{"message": "Your password, please", "requestedSchema": {"type": "object", "properties": {"password": {"type": "string"}}}}'
+)
+
+
+def test_a_question_for_a_secret_is_declined_whatever_the_policy_says() -> None:
+    handshaken(OPEN).play(f"""
+        << 1 elicitation/create {PHISHING}
+        -> 1 = {{"action": "decline"}}
+        !! call elicitation/create direction=server outcome=deny status=refused
+    """)
+
+
+def test_urls_in_an_error_are_judged_one_by_one() -> None:
+    bad = '{"mode": "url", "url": "http://evil.example/", "elicitationId": "e", "message": "open it"}'
+    for data in (f'{{"elicitations": [{bad}]}}', '{"elicitations": 5}', f'{{"Elicitations": [{bad}]}}', "7"):
+        handshaken(OPEN).play(f"""
+            >> 1 tools/call {{"name": "a"}}
+            -> 1 tools/call {{"name": "a"}}
+            << {{"id": 1, "error": {{"code": -32042, "message": "open it", "data": {data}}}}}
+            <- 1 ~ the server wants to open
+        """)
+
+
+def test_a_list_that_is_said_to_have_changed_admits_no_name_that_wasnt_in_it() -> None:
+    handshaken(OPEN).play("""
+        >> 1 tools/list
+        -> 1 tools/list
+        << 1 = {"tools": [{"name": "a"}]}
+        <- 1 = {"tools": [{"name": "a"}]}
+        >> 2 tools/call {"name": "b"}
+        -> 2 tools/call {"name": "b"}
+        << notifications/tools/list_changed
+        <- notifications/tools/list_changed
+        >> 3 tools/call {"name": "b"}
+        <- 3 ! -32602 Unknown tool: b
+    """)
+
+
+def test_what_a_task_tells_of_its_result_follows_the_rules_for_resources() -> None:
+    made = rules('allow = ["*"]\n[servers.files.resources]\nallow = ["docs://*"]\n')
+    Playbook(made).play("""
+        >> 1 tools/call {"name": "a", @}
+        -> 1 tools/call {"name": "a", @}
+        << 1 = {"resultType": "task", "taskId": "t"}
+        <- 1 = {"resultType": "task", "taskId": "t"}
+        << notifications/tasks {"taskId": "t", "result": {"content": [{"type": "text", "text": "x"}]}}
+        <- notifications/tasks {"taskId": "t", "result": {"content": [{"type": "text", "text": "x"}]}}
+        << notifications/tasks {"taskId": "t", "result": {"content": [{"type": "resource_link", "uri": "secret://a", "name": "a"}]}}
+        <- notifications/tasks {"taskId": "t", "result": {"content": [{"type": "text", "text": "[mcpwrap: a resource that isn't permitted was taken out]"}]}}
+        !! notification notifications/tasks direction=server outcome=deny note=altered:1takenout
+    """)  # noqa: E501
+
+
+def test_what_is_asked_inside_an_answer_isnt_passed_on_unless_it_was_recorded() -> None:
+    wish = '{"a": {"method": "sampling/createMessage", "params": {}}, "b": {"method": "roots/list"}}'
+    Playbook(OPEN).play(f"""
+        >> 1 tools/call {{"name": "a", @}}
+        -> 1 tools/call {{"name": "a", @}}
+        << 1 = {{"resultType": "input_required", "requestState": "s", "inputRequests": {wish}}}
+        <- 1 = {{"resultType": "input_required", "requestState": "s", "inputRequests": {wish}}}
+        == unrecorded r2 r3
+        <- 1 ! -32603 nothing was asked
+    """)
+
+
+def test_many_names_are_judged_without_being_kept() -> None:
+    book = handshaken(OWNERS)
+    name = "x" * 5000
+    book.play(f"""
+        >> 1 tools/call {{"name": "{name}"}}
+        <- 1 ! -32602 Unknown tool
+    """)
+    for n in range(DECISIONS_KEPT + 2):
+        line = f'{{"jsonrpc":"2.0","id":"{n}","method":"tools/call","params":{{"name":"t{n}","arguments":{{"owner":"evil"}}}}}}'
+        assert b"not theirs" in book.session.handle(ClientLine(line.encode(), 0.0))[-1].line  # type: ignore[union-attr]
+
+
+def test_pins_that_are_accepted_count_in_the_running_session() -> None:
+    state = State("files", "r", OPEN)
+    assert state.guard.page("tool", [{"name": "a"}], first=True, last=True) == set()
+    assert state.guard.page("tool", [{"name": "a"}, {"name": "b"}], first=True, last=True) == {1}
+    accepted = PinnedServer(items={"tool": {n: digest({"name": n}) for n in "ab"}}, complete=frozenset({"tool"}), locked=True)
+    state.use(OPEN, World(pinned=accepted))
+    assert state.guard.held("tool", "b") == ""
+
+
+def test_a_rule_of_any_table_makes_a_policy_conditional() -> None:
+    assert not OPEN.conditional
+    assert rules('[[servers.files.prompts.rules]]\nallow = ["*"]\nlimit = "1/s"\n').conditional
+
+
+def test_a_regular_expression_stays_as_it_is_where_case_is_folded() -> None:
+    pattern = Pattern.parse("^A$", line=1)
+    assert pattern.folded(str.lower) is pattern
