@@ -269,3 +269,15 @@ def test_a_rule_of_any_table_makes_a_policy_conditional() -> None:
 def test_a_regular_expression_stays_as_it_is_where_case_is_folded() -> None:
     pattern = Pattern.parse("^A$", line=1)
     assert pattern.folded(str.lower) is pattern
+
+
+def test_the_uri_of_a_resource_is_judged_by_the_constraints_of_its_list() -> None:
+    made = rules('[servers.files.resources]\nallow = [{ glob = "file:///docs/**" }, "docs://*"]\ndeny = [{ glob = "**/secret" }]\n')
+    handshaken(made).play("""
+        >> 1 resources/read {"uri": "docs://a"}
+        -> 1 resources/read {"uri": "docs://a"}
+        >> 2 resources/read {"uri": "file:///docs/secret"}
+        <- 2 ! -32002 Resource not found
+        >> 3 resources/read {"uri": "file:///other"}
+        <- 3 ! -32002 Resource not found
+    """)
