@@ -14,6 +14,7 @@ from typing import Final
 from mcpwrap.cli.screen import Ink, columns, command_text, count, day, wrapped
 from mcpwrap.core.rules import Rule, RuleTable, ServerRules
 from mcpwrap.core.visible import spell_out
+from mcpwrap.policy.changed_rules import budget_text, terms
 from mcpwrap.policy.load import ProjectPolicy, ServerPolicy, rules_for
 from mcpwrap.policy.trust import CommandRecord, TrustRecord, announce_changes, warnings_for
 
@@ -77,6 +78,8 @@ def server_block(policy: ProjectPolicy, server: ServerPolicy, command: CommandRe
     rows += [("sets", f"{spell_out(name)}={spell_out(value)}") for name, value in server.env.items()]
     if server.inherit_env:
         rows.append(("hands over", f"{', '.join(map(spell_out, server.inherit_env))}  (as your client has it)"))
+    if server.budget is not None:
+        rows.append(("limits", spell_out(budget_text(server.budget))))
     lines = [ink("bold", spell_out(server.name)) + f"  {policy.file}:{server.line}"]
     lines += [f"  {ink('dim', label.ljust(_LABEL_WIDTH))}{text}" for label, text in rows]
     rules = rules_for(policy, server.name, (), argv or ())
@@ -139,7 +142,7 @@ def _tables(rules: ServerRules, *, width: int, ink: Ink) -> Iterator[str]:
 def _rule_rows(table: RuleTable) -> Iterator[tuple[str, str]]:
     for rule in sorted(table.rules, key=lambda rule: rule.effect):
         if rule.patterns:
-            yield rule.effect.label, f"{_patterns(rule)}  :{rule.patterns[0].line}"
+            yield rule.effect.label, f"{_patterns(rule)}{spell_out(terms(rule))}  :{rule.patterns[0].line}"
 
 
 def _patterns(rule: Rule) -> str:

@@ -29,7 +29,7 @@ EVERY: Final = "*"
 URI: Final = "\0uri"
 """The key that stands for the URI which is judged (constraints in the lists of a ``resources`` table)."""
 
-VALUES_LIMIT: Final = 100_000
+VALUES_LIMIT: Final = 10_000
 """Most values of one call that a rule looks at; more can't be told."""
 
 

@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Literal
 
-from mcpwrap.core.rules import HOLE, Outcome, Pattern, Rule, RuleTable, Text
+import msgspec
+
+from mcpwrap.core.rules import Outcome, Pattern, Rule, RuleTable
+from mcpwrap.policy.changed_rules import (
+    admitted,
+    at_least_as_tight,
+    budget_text,
+    changed_rules,
+    outcomes,
+    parted,
+    states,
+    touched,
+)
 from mcpwrap.policy.lists import KINDS
 
 if TYPE_CHECKING:
@@ -63,9 +75,19 @@ def _server(old: ServerPolicy | None, new: ServerPolicy) -> Iterator[Change]:
         if old.cwd != new.cwd:
             yield "loosens", f"{name} › cwd  {old.cwd or 'a private folder'} → {new.cwd or 'a private folder'}", new.line
         yield from _environment(old, new)
+        if old.budget != new.budget:
+            tighter = at_least_as_tight(new.budget, old.budget)
+            text = f"{name} › limit  {budget_text(old.budget)} → {budget_text(new.budget)}"
+            yield "tightens" if tighter else "loosens", text, new.line
+        if _tests(old) != _tests(new):
+            yield "same", f"{name} › tests  {len(old.tests)} → {len(new.tests)}, which decide nothing", 0
     for kind in KINDS:
         before = old.tables[kind] if old else None
         yield from _table(name, kind, before, new.tables[kind])
+
+
+def _tests(server: ServerPolicy) -> list[object]:
+    return [msgspec.structs.replace(test, line=0) for test in server.tests]
 
 
 def _argv(command: tuple[str, ...] | None) -> str:
@@ -92,17 +114,17 @@ def _quoted(value: str | None) -> str:
 
 
 def _table(server: str, kind: str, old: RuleTable | None, new: RuleTable) -> Iterator[Change]:
-    before, after = _entries(old), _entries(new)
     title = server if kind == "tools" else f"{server} {kind}"
-    old_rules = old.rules if old else ()
+    (old_plain, old_rest), (new_plain, new_rest) = parted(old, new)
+    before, after = _entries(old_plain), _entries(new_plain)
     for text in sorted({e[1] for e in before.keys() ^ after.keys()}):
         line, pattern = _find(text, before, after, new.line)
         if pattern.literal is not None:
-            yield from _literal(f"{title} › {text}", pattern.literal, old, new, line)
+            yield from _literal(f"{title} › {text}", pattern.literal, old_plain, new_plain, old_rest, line)
             continue
         was, now = _effects(before, text), _effects(after, text)
         if was != now:
-            loosens = _may_loosen(was, now, pattern, old_rules, new.rules)
+            loosens = _may_loosen(was, now, pattern, old_plain.rules, new_plain.rules, old_rest.rules)
             yield "loosens" if loosens else "tightens", f"{title} › {text}  {_words(was)} → {_words(now)}", line
         elif not was:
             yield from _excluded(title, text, before, after, line)
@@ -111,6 +133,8 @@ def _table(server: str, kind: str, old: RuleTable | None, new: RuleTable) -> Ite
         line, pattern = _find(text, before, after, new.line)
         if pattern.literal is None and (_effects(before, text) or _effects(after, text)):
             yield from _excluded(title, text, before, after, line)
+    for loosens, text, line in changed_rules((old_plain, old_rest), (new_plain, new_rest)):
+        yield "loosens" if loosens else "tightens", f"{title} › rule  {text}", line
 
 
 def _find(text: str, before: Mapping[_Entry, _Found], after: Mapping[_Entry, _Found], line: int) -> tuple[int, Pattern]:
@@ -121,9 +145,9 @@ def _find(text: str, before: Mapping[_Entry, _Found], after: Mapping[_Entry, _Fo
     return line, next(pattern for (_, each, _), (_, pattern) in before.items() if each == text)
 
 
-def _entries(table: RuleTable | None) -> Mapping[_Entry, _Found]:
+def _entries(table: RuleTable) -> Mapping[_Entry, _Found]:
     found: dict[_Entry, _Found] = {}
-    for rule in table.rules if table else ():
+    for rule in table.rules:
         for out, patterns in ((False, rule.patterns), (True, rule.excluded)):
             for pattern in patterns:
                 found[rule.effect, pattern.text, out] = (pattern.line, pattern)
@@ -138,27 +162,44 @@ def _words(effects: frozenset[Outcome]) -> str:
     return max(effects).label if effects else "–"
 
 
-def _literal(title: str, name: str, old: RuleTable | None, new: RuleTable, line: int) -> Iterator[Change]:
-    """A single name: both files decide on it, so that what is said is what happens."""
-    before = old.decide(name).outcome if old else Outcome.DENY
-    after = new.decide(name).outcome
-    if before != after:
-        yield "loosens" if after < before else "tightens", f"{title}  {before.label} → {after.label}", line
+def _literal(title: str, name: str, old: RuleTable, new: RuleTable, rest: RuleTable, line: int) -> Iterator[Change]:
+    """A single name: both files decide on it, whatever the rules of `rest` make of a call, so that what is said is what happens."""
+    around = states(rest, name)
+    before, after = outcomes(old, name, around), outcomes(new, name, around)
+    if before == after:
+        return
+    was, now = old.decide(name).outcome, new.decide(name).outcome
+    loosens = any(after[state] < before[state] for state in around)
+    # beside a rule that needs more than the name, a list may matter though it changes nothing by itself
+    shown = now < was if loosens else now > was
+    words = "" if shown else f"; {'milder' if loosens else 'stricter'} where a rule with conditions or a limit counts"
+    yield "loosens" if loosens else "tightens", f"{title}  {was.label} → {now.label}{words}", line
 
 
 def _may_loosen(
-    was: frozenset[Outcome], now: frozenset[Outcome], pattern: Pattern, old: tuple[Rule, ...], new: tuple[Rule, ...]
+    was: frozenset[Outcome],
+    now: frozenset[Outcome],
+    pattern: Pattern,
+    old: tuple[Rule, ...],
+    new: tuple[Rule, ...],
+    rest: tuple[Rule, ...],
 ) -> bool:
-    """True unless it is sure that no name gets a milder outcome by this change alone."""
+    """True unless it is sure that no name gets a milder outcome by this change alone; `rest` are rules that may count as well."""
     gone, come = was - now, now - was
-    if come and max(now) > max(was, default=Outcome.DENY) and was:
-        return False  # moved to a stricter list
+    if was and come and max(now) > max(was) and len(_exceptions(pattern.text, old) | _exceptions(pattern.text, new)) == 1:
+        return False  # moved to a stricter list that takes out the same names
     if gone and come:
         return True
     if come:
-        return not (Outcome.DENY in come and len(come) == 1) and not _admitted(old, pattern)
+        return come != {Outcome.DENY} and not admitted(old, pattern)
     # only taken out: of `deny` it may let through; of `log` or `ask` others may admit the same without
-    return Outcome.DENY in gone or (gone != {Outcome.ALLOW} and _touched(new, pattern))
+    return Outcome.DENY in gone or (gone != {Outcome.ALLOW} and touched((*new, *rest), pattern))
+
+
+def _exceptions(text: str, rules: tuple[Rule, ...]) -> set[frozenset[str]]:
+    """The names that the lists with the pattern `text` take out, one set for each of these lists."""
+    lists = (rule for rule in rules if any(pattern.text == text for pattern in rule.patterns))
+    return {frozenset(pattern.text for pattern in rule.excluded) for rule in lists}
 
 
 def _excluded(
@@ -173,21 +214,3 @@ def _excluded(
         words = ("in the list", "taken out") if now else ("taken out", "in the list")
         place = after[effect, text, True][0] if now else line
         yield "loosens" if loosens else "tightens", f"{title} › {effect.label} !{text}  {words[0]} → {words[1]}", place
-
-
-def _holed(pattern: Pattern) -> Text | None:
-    if pattern.regex is not None:
-        return None
-    return [symbol if isinstance(symbol, str) else HOLE for symbol in pattern.symbols]
-
-
-def _admitted(rules: tuple[Rule, ...], pattern: Pattern) -> bool:
-    """True where every name that `pattern` matches was surely admitted."""
-    text = _holed(pattern)
-    return text is not None and any(rule.effect is not Outcome.DENY and rule.covers(text) is not None for rule in rules)
-
-
-def _touched(rules: tuple[Rule, ...], pattern: Pattern) -> bool:
-    """True where something that `pattern` matches may be admitted."""
-    text = _holed(pattern)
-    return text is None or any(rule.effect is not Outcome.DENY and rule.touches(text) is not None for rule in rules)

@@ -89,11 +89,20 @@ def _value(document: Document, path: Path, value: Any, shape: Shape, around: tup
         case Keyed():
             for name, table in _typed(document, path, value, dict).items():
                 inner = (*path, name)
+                if not re.fullmatch(shape.name, name):
+                    raise document.error(inner, f"{shown(name)} isn't {shape.like}")
                 if not isinstance(table, dict):
                     raise (
                         displaced
                         if (displaced := _displaced(document, inner, around))
                         else _type_error(document, inner, table, "a table")
+                    )
+                if table and all(key not in shape.table.keys and isinstance(inside, dict) for key, inside in table.items()):
+                    dotted = f'"{name}.{next(iter(table))}"'
+                    raise document.error(
+                        (*inner, next(iter(table))),
+                        f"{shown(next(iter(table)))} is no constraint for {shown(name)}",
+                        f"what lies in an argument is written in quotation marks: `{key[1:-1]}.{dotted}`",
                     )
                 _table(document, inner, table, shape.table, around)
                 if not table:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mcpwrap.core.conditions import Conditions, Constraint
+from mcpwrap.core.conditions import URI, Conditions, Constraint
 from mcpwrap.core.hosts import pattern_host
 from mcpwrap.core.patterns import Pattern, PatternError
 from mcpwrap.core.rules import Budget, Outcome
@@ -55,7 +56,7 @@ class RawRule(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """The conditions as a person reads them."""
-        parts = [f"{word}.{_key(key)} {_table(table)}" for word, keyed in self._keyed for key, table in keyed.items()]
+        parts = [f"{_place(word, key)}{_table(table)}" for word, keyed in self._keyed for key, table in keyed.items()]
         return ", ".join([*parts, *([f"when {self.when}"] if self.when else [])])
 
     @property
@@ -181,8 +182,15 @@ def _host(text: str) -> str:
     return found
 
 
-def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_.-]+", key) else "uri" if key.startswith("\0") else f'"{key}"'
+def _place(word: str, key: str) -> str:
+    if key == URI:
+        return ""  # an element of a list: it stands for the URI that the list is about
+    return f"{word}.{key if re.fullmatch(r'[A-Za-z0-9_-]+', key) else _quoted(key)} "
+
+
+def _quoted(text: str) -> str:
+    # as TOML writes it: what stands in quotation marks can't pass for what stands beside them
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _table(table: Mapping[str, Any]) -> str:
@@ -195,4 +203,4 @@ def _value(value: Any) -> str:
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return _quoted(value) if isinstance(value, str) else str(value)

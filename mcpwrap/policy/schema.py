@@ -32,16 +32,18 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 def json_schema(which: Which) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a file: what this version of mcpwrap accepts, and no key more.
 
-    Patterns, substitutions and what depends on several keys are checked by `mcpwrap check` only.
+    Patterns, substitutions, expressions and most of what depends on several keys are checked by `mcpwrap check` only.
     """
     return {"$schema": _DRAFT, "title": FILES[which].doc, **_schema(FILES[which])}
 
 
 def _schema(shape: Shape) -> dict[str, Any]:
     match shape:
-        case Table(doc, keys):
+        case Table(doc, keys, needs, one):
             properties = {key: _schema(value) for key, value in keys.items() if not isinstance(value, Later | Elsewhere)}
-            return {"type": "object", "description": doc, "properties": properties, "additionalProperties": False}
+            table = {"type": "object", "description": doc, "properties": properties, "additionalProperties": False}
+            some = {"oneOf": [{"required": [key]} for key in one]} if one else {}
+            return table | ({"required": list(needs)} if needs else {}) | some
         case Named(doc, name, _, other, own):
             each: dict[str, Any] = _schema(other)
             if own is not None:
@@ -55,7 +57,7 @@ def _schema(shape: Shape) -> dict[str, Any]:
         case Text(doc, limit, pattern):
             return {"type": "string", "description": doc, "maxLength": limit} | ({"pattern": f"^{pattern}$"} if pattern else {})
         case Strings(doc, item, least, constraint):
-            items = _schema(item) if constraint is None else {"anyOf": [_schema(item), _schema(constraint)]}
+            items = _schema(item) if constraint is None else {"anyOf": [_schema(item), {**_schema(constraint), "minProperties": 1}]}
             return {"type": "array", "description": doc, "items": items} | ({"minItems": least} if least else {})
         case OneOrMore(doc, item):
             return {"description": doc, "anyOf": [_schema(item), {"type": "array", "items": _schema(item), "minItems": 1}]}
@@ -71,8 +73,13 @@ def _schema(shape: Shape) -> dict[str, Any]:
             return {"enum": list(words), "description": doc}
         case Each(doc, table):
             return {"type": "array", "description": doc, "items": _schema(table)}
-        case Keyed(doc, table):
-            return {"type": "object", "description": doc, "additionalProperties": {**_schema(table), "minProperties": 1}}
+        case Keyed(doc, name, _, table):
+            return {
+                "type": "object",
+                "description": doc,
+                "propertyNames": {"pattern": f"^{name}$"},
+                "additionalProperties": {**_schema(table), "minProperties": 1},
+            }
         case Free(doc):
             return {"type": "object", "description": doc}
         case StringMap(doc, name, _, value):

@@ -87,9 +87,11 @@ class Each(msgspec.Struct, frozen=True):
 
 
 class Keyed(msgspec.Struct, frozen=True):
-    """A table of tables of the shape `table`, whose keys are names of arguments: anything but empty."""
+    """A table of tables of the shape `table`, each with at least one key; their own keys match `name`."""
 
     doc: str
+    name: str
+    like: str
     table: Table
 
 
@@ -122,10 +124,12 @@ class Elsewhere(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A table of known keys."""
+    """A table of known keys. The JSON Schema says as well which it must have: all that it `needs`, and exactly `one` of some."""
 
     doc: str
     keys: Mapping[str, Shape]
+    needs: tuple[str, ...] = ()
+    one: tuple[str, ...] = ()
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -170,6 +174,8 @@ _LIST_DOCS: Final = {
     "deny": "never runs; the strictest list that matches wins",
 }
 
+
+_ARGUMENT_NAME: Final = (r"[^\x00-\x1f\x7f]+", "the name of an argument")
 
 _FOLDERS: Final = OneOrMore(
     "a path that, resolved, lies inside this folder: symbolic links, `..`, `file:` URIs; absolute, or begun by `${project}`",
@@ -219,15 +225,18 @@ def _rules(what: str, effects: tuple[str, ...]) -> Shape:
                 **({} if "allow" in effects else {"allow": _ADMITS}),
                 **_lists(what, effects),
                 "args": Keyed(
-                    "constraints on arguments, by name, dotted for nested ones; `*` is every string at any depth", _CONSTRAINT
+                    "constraints on arguments, by name, dotted for nested ones; `*` is every string at any depth",
+                    *_ARGUMENT_NAME,
+                    _CONSTRAINT,
                 ),
-                "unless": Keyed("the rule doesn't count where all of these surely hold", _CONSTRAINT),
+                "unless": Keyed("the rule doesn't count where all of these surely hold", *_ARGUMENT_NAME, _CONSTRAINT),
                 "when": Text(
                     "an expression in CEL over `args`, `tool`, `uri`, `server`, `project`, `subject`, `client`, `session`, `time`"
                 ),
                 "reason": Text("why; said with each refusal", 500),
                 **_BUDGET,
             },
+            one=effects,
         ),
     )
 
@@ -250,6 +259,7 @@ _TESTS: Final = Each(
             "expect": Choice("the outcome", EFFECTS),
             "name": Text("what is tested, in words", 200),
         },
+        needs=("call", "expect"),
     ),
 )
 
@@ -311,6 +321,7 @@ _TIGHTENS: Final = Table(
         "match": Table(
             "which servers, by their command instead of their name",
             {"command": Text("a glob over the command, its elements joined by spaces, as written or with the program's bare name")},
+            needs=("command",),
         ),
         "allow": _ADMITS,
         **_lists("tools, by name", EFFECTS[1:]),

@@ -48,6 +48,51 @@ Trust this? [y/N] """
         )
 
 
+def test_rules_are_shown_with_their_conditions_and_limits(shop: Project, at_terminal: At) -> None:
+    rules = """
+[[servers.files.rules]]
+ask = ["edit_*", "!edit_notes"]
+unless.path = { within = "${project}/docs" }
+[[servers.files.rules]]
+deny = ["*"]
+args."*" = { glob = "**/.env" }
+when = "true // \\u001b[2J"
+[[servers.files.rules]]
+allow = ["search_files"]
+limit = "30/min"
+over = "deny"
+[servers.files.resources]
+allow = [{ within = "${project}" }]
+"""
+    head, _, _ = FILE.partition("[servers.files.resources]")
+    shop.write(head.replace("inherit_env", 'limit = "500/session"\ninherit_env') + rules)
+    with at_terminal("trust") as person:
+        text = plain(person.reads("[y/N] "), shop)
+    for line in (
+        "  limits      limit = 500/session (past it: ask)\n",
+        "              allow  search_files with limit = 30/min (past it: deny)  :22\n",
+        '              ask    edit_* but not edit_notes with unless.path { within = "${project}/docs" }  :15\n',
+        '  resources   allow  * with { within = "${project}" }  :26\n',
+    ):
+        assert line in text
+    assert r"""deny   * with args."*" { glob = "**/.env" }, when true // \u{1b}[2J""" in " ".join(text.split())
+
+
+def test_after_a_change_a_rule_that_was_widened_loosens(trusted: Project, at_terminal: At) -> None:
+    rule = '[[servers.files.rules]]\ndeny = ["list_*"]\nargs.path = { glob = "GLOB" }\n'
+    trusted.write(FILE + rule.replace("GLOB", "**"))
+    with at_terminal("trust") as person:
+        text = person.reads("diff] ")
+        assert '  tightens  files › rule  – → deny = ["list_*"] with args.path { glob = "**" }  :18\n' in text
+        person.types("y")
+        assert person.ends() == 0
+    trusted.write(FILE + rule.replace("GLOB", "x"))
+    with at_terminal("trust") as person:
+        text = person.reads("diff] ")
+        start = '  loosens  files › rule  deny = ["list_*"] with args.path { glob = "**" } → deny = ["list_*"] with args.path'
+        assert start in text
+
+
 @pytest.mark.parametrize("answer", ["", "n", "no", "yes please", "d"])
 def test_everything_but_yes_is_no(shop: Project, at_terminal: At, answer: str) -> None:
     with at_terminal("trust") as person:

@@ -35,6 +35,12 @@ limit = "30/min"
 
 [servers.files.resources]
 allow = [{ within = "${project}" }, "docs://*"]
+[servers.files.prompts]
+allow = ["*"]
+[servers.files.server_requests]
+allow = ["roots", "elicitation"]
+[servers.files.extra_methods]
+allow = ["vendor/ping"]
 
 [servers.issues]
 command = ["npx"]
@@ -140,3 +146,13 @@ def test_what_a_rule_says_is_shown_with_its_conditions(tmp_path: Path) -> None:
     assert miss.text.startswith(
         'allow = ["a"] with args."x y" { one_of = ["b", true, 1], max = 2.5 }, unless.z { host = ["*.example.com"] }, when tool =='
     )
+
+
+def test_no_value_can_pass_for_another_condition_where_rules_are_shown(tmp_path: Path) -> None:
+    text = (
+        '[servers.f]\n[[servers.f.rules]]\nallow = ["a"]\nargs."a.b" = { one_of = [\'x" }, args.y { one_of = "z\', "\\u001b"] }\n'
+        '[servers.f.resources]\nallow = [{ within = "${project}" }]\n'
+    )
+    rules = rules_for(load(text, tmp_path), "f", (), ())
+    texts = [rule.conditions.text for rule in (*rules.tools.rules, *rules.resources.rules) if rule.conditions]
+    assert texts == [r'args."a.b" { one_of = ["x\" }, args.y { one_of = \"z", "\u001b"] }', '{ within = "${project}" }']

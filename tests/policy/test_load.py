@@ -172,6 +172,14 @@ MISTAKES = {
         "",
     ),
     '[[servers.f.rules]]\nallow = ["a"]\nargs = { path = "x" }': ("3:10", "`path` must be a table, not a string", ""),
+    '[[servers.f.rules]]\nallow = ["a"]\nargs.a.b = { max = 1 }': (
+        "3:1",
+        "`b` is no constraint for `a`",
+        'what lies in an argument is written in quotation marks: `args."a.b"`',
+    ),
+    '[[servers.f.rules]]\nallow = ["a"]\nargs."" = { max = 1 }': ("3:1", "`` isn't the name of an argument", ""),
+    # a name of our own, by which the URI is meant
+    '[[servers.f.rules]]\nallow = ["a"]\nunless."\\u0000uri" = { max = 1 }': ("3:1", "`\0uri` isn't the name of an argument", ""),
     '[[servers.f.rules]]\nallow = ["a"]\nlimit = "30/m"': ("3:1", "`30/m` isn't a limit such as `30/min`", ""),
     '[[servers.f.rules]]\nallow = ["a"]\nover = "ask"': ("3:1", "`over` says what is past a `limit`", 'add `limit = "30/min"`'),
     '[[servers.f.rules]]\nallow = ["a"]\nlimit = "3/s"\nover = "dny"': (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
 import msgspec
@@ -11,6 +12,8 @@ from mcpwrap.errors import ConfigError
 from mcpwrap.policy.load import json_schema, load_project, load_site, load_user
 from mcpwrap.policy.schema import _schema
 from mcpwrap.policy.shape import FILES, Elsewhere, Later, Named, Table, Which
+from tests.policy.test_conditional import SAMPLE
+from tests.policy.test_load import FULL, MISTAKES
 
 WHICH: list[Which] = ["project", "user", "site"]
 
@@ -66,3 +69,61 @@ def test_a_key_that_no_schema_has_is_refused() -> None:
     with pytest.raises(ConfigError):
         load_project(b"login = {}", file="f", root="/s", home="/h")
     assert "login" not in json_schema("project")["properties"]
+
+
+BY_CHECK_ONLY = (
+    # patterns, substitutions and expressions
+    "when = ",
+    "${",
+    '"docs"',
+    "http://",
+    '"^(',
+    '"!"',
+    '"!a"',
+    '[""]',
+    "max = nan",
+    # what depends on several keys, or on tables of the specification
+    'over = "ask"',
+    'deny = ["a"]\nlimit',
+    'deny = ["a"]\nmax_result_bytes',
+    "'a','a'",
+    ".extra_methods]",
+    ".server_requests]",
+    # paths
+    "./run.sh",
+    '"sub"',
+    "u0000b",
+)
+"""Parts of the mistakes that a schema can't see."""
+
+
+def fits(text: str, which: Which = "project") -> bool:
+    validator = pytest.importorskip("jsonschema").Draft202012Validator(json_schema(which))
+    return bool(validator.is_valid(tomllib.loads(text)))
+
+
+@pytest.mark.parametrize("which", WHICH)
+def test_a_schema_is_one(which: Which) -> None:
+    pytest.importorskip("jsonschema").Draft202012Validator.check_schema(json_schema(which))
+
+
+def test_a_schema_takes_what_the_check_takes() -> None:
+    assert fits(SAMPLE)
+    assert fits(FULL.decode())
+    assert not fits('[[servers.f.tests]]\nexpect = "deny"\n')
+    rule = '[[servers."*".rules]]\nask = ["x"]\nargs."a.b" = { one_of = [1, "a", true], max = 2.5, host = ["*.example.com"] }\n'
+    assert fits(rule, "user")
+    assert fits(rule, "site")
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_a_schema_refuses_each_mistake_that_it_can_see(text: str) -> None:
+    assert fits(text) is any(part in text for part in BY_CHECK_ONLY)
+
+
+@pytest.mark.parametrize("which", ["user", "site"])
+def test_the_schema_of_a_file_that_tightens_admits_nothing(which: Which) -> None:
+    assert not fits('[[servers."*".rules]]\nallow = ["x"]\n', which)
+    assert not fits('[[servers."*".rules]]\nargs.x = { max = 1 }\n', which)
+    assert not fits('[servers."*"]\nlimit = "3/s"\n', which)
+    assert not fits('[servers."*"]\nmatch = {}\n', which)
