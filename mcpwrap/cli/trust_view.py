@@ -21,6 +21,9 @@ from mcpwrap.policy.trust import CommandRecord, TrustRecord, announce_changes, w
 _LABEL_WIDTH: Final = 12
 """Columns of the words on the left."""
 
+_ALIGNED: Final = 60
+"""Longest change whose place is aligned with the others', in characters."""
+
 _EFFECTS: Final = {"allow": "green", "log": "green", "ask": "yellow", "deny": "red"}
 
 
@@ -44,8 +47,8 @@ def change(
     ink: Ink,
 ) -> list[str]:
     """What loosens and what tightens against the accepted `record`, and each command that differs, in full."""
-    rows: list[tuple[str, str, str]] = [
-        (kind, spell_out(text), f":{line}" if line else "") for kind, text, line in announce_changes(old, policy)
+    rows: list[tuple[str, ...]] = [
+        _row(kind, spell_out(text), f":{line}" if line else "") for kind, text, line in announce_changes(old, policy)
     ]
     clients = {name for name, server in policy.servers.items() if server.command is None}
     rows += [("loosens", text, "") for text in command_changes(record.commands, commands, clients)]
@@ -58,6 +61,11 @@ def change(
         if server is not None and accepted.get(command.server) != command:
             lines += ["", *server_block(policy, server, command, width=width, ink=ink)]
     return lines + _warnings(policy, commands, width=width, ink=ink)
+
+
+def _row(kind: str, text: str, place: str) -> tuple[str, ...]:
+    # a whole rule would push the lines' numbers of all others out of sight
+    return (kind, text, place) if len(text) <= _ALIGNED else (kind, f"{text}  {place}")
 
 
 def server_block(policy: ProjectPolicy, server: ServerPolicy, command: CommandRecord | None, *, width: int, ink: Ink) -> list[str]:
@@ -79,7 +87,7 @@ def server_block(policy: ProjectPolicy, server: ServerPolicy, command: CommandRe
     if server.inherit_env:
         rows.append(("hands over", f"{', '.join(map(spell_out, server.inherit_env))}  (as your client has it)"))
     if server.budget is not None:
-        rows.append(("limits", spell_out(budget_text(server.budget))))
+        rows.append(("at most", spell_out(budget_text(server.budget))))
     lines = [ink("bold", spell_out(server.name)) + f"  {policy.file}:{server.line}"]
     lines += [f"  {ink('dim', label.ljust(_LABEL_WIDTH))}{text}" for label, text in rows]
     rules = rules_for(policy, server.name, (), argv or ())
