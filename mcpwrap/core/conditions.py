@@ -18,9 +18,9 @@ import msgspec
 
 from mcpwrap.core.cel import When
 from mcpwrap.core.facts import Facts, NoFacts
-from mcpwrap.core.hosts import host_matches, hosts_in, sure_host
+from mcpwrap.core.hosts import SEARCH_LIMIT, host_matches, hosts_in, sure_host
 from mcpwrap.core.outcome import Outcome
-from mcpwrap.core.paths import PATH_LIMIT, folded, inside, lexical, readings
+from mcpwrap.core.paths import PATH_LIMIT, folded, inside, lexical, readings, shortened
 from mcpwrap.core.patterns import Pattern
 
 EVERY: Final = "*"
@@ -86,17 +86,25 @@ class Constraint(msgspec.Struct, frozen=True):
 
     def possibly(self, text: str, facts: Facts) -> bool:
         """For the key ``*``, whose strings may be anything: whether `text` may be what the constraint means."""
-        if self.within and not _is_pathlike(text, facts):
+        if self.one_of is not None and _one_of(text, self.one_of) is not Truth.YES:
             return False
-        if self.within and self._within(text, facts) is Truth.NO:
+        if self.max is not None:
             return False
-        if self.host and not any(host_matches(each, host) for host in hosts_in(text) for each in self.host):
+        if self.host and not self._host_possibly(text):
             return False
-        if self.glob and not self._glob_possibly(text, facts):
+        if not (self.within or self.glob):
+            return True
+        return any(self._path_possibly(each, facts) for each in (text, *shortened(text)))
+
+    def _path_possibly(self, text: str, facts: Facts) -> bool:
+        if self.within and (not _is_pathlike(text, facts) or self._within(text, facts) is Truth.NO):
             return False
-        if self.one_of is not None and _one_of(text, self.one_of) is Truth.NO:
-            return False
-        return self.max is None
+        return not self.glob or self._glob_possibly(text, facts)
+
+    def _host_possibly(self, text: str) -> bool:
+        if len(text) > SEARCH_LIMIT:
+            return True  # it can't be told
+        return any(host_matches(each, host) for host in hosts_in(text) for each in self.host)
 
     def _within(self, value: Any, facts: Facts) -> Truth:
         if type(value) is not str:
@@ -248,10 +256,15 @@ def _strings(arguments: Mapping[str, Any], *, keys: bool) -> Iterator[str]:
 
 
 def _one_of(value: Any, known: tuple[Any, ...]) -> Truth:
-    if isinstance(value, dict | list):
-        return Truth.UNSURE
-    # True is no 1
-    return Truth.YES if any(each == value and isinstance(each, bool) is isinstance(value, bool) for each in known) else Truth.NO
+    kind = _kind(value)
+    alike = [each for each in known if _kind(each) is kind]  # True is no 1
+    if not alike:
+        return Truth.UNSURE  # of another type: a server may read "22" as 22
+    return Truth.YES if value in alike else Truth.NO
+
+
+def _kind(value: Any) -> type:
+    return float if type(value) is int else type(value)
 
 
 def _is_pathlike(text: str, facts: Facts) -> bool:

@@ -13,13 +13,32 @@ from typing import Final
 URL_LIMIT: Final = 8192
 """Longest URL that is read, in characters."""
 
+SEARCH_LIMIT: Final = 1 << 20
+"""Longest text that is worth a search for hosts, in characters (3 µs each at worst); in a longer one there may be any."""
+
 _SURE: Final = re.compile(
     r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([A-Za-z0-9._~%!$&'()*+,;=:-]*)@)?"
-    r"((?:[A-Za-z0-9._-]|[^\x00-\x7f])+|\[[0-9A-Fa-f:]+\])(:[0-9]{0,5})?(?:[/?#][^\x00-\x20\x7f\\]*)?\Z"
+    r"((?:[A-Za-z0-9._-]|[^\x00-\x7f])+|\[[0-9A-Fa-f:]+\])(:[0-9]{0,5})?([/?#][^\x00-\x20\x7f\\]*)?\Z"
 )
 _WEB: Final = frozenset({"http", "https", "ws", "wss", "ftp"})
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
-_ANY_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[/\\]*([^/\\?#\s\"'<>]+)")
+_ANY_URL: Final = re.compile(r"(?<=[A-Za-z0-9+.\-])(?::[/\\]*[^/\s\"'<>:]*)+")
+"""What follows a scheme's last character: searched for from its first, a long word takes its square in time. One may follow another
+without a break (``blob:https://a,https://b``)."""
+
+_WHOLE_URL: Final = re.compile(
+    r"[\x00-\x20]*(?:(?:(?:https?|wss?|ftp):[/\\]*|[A-Za-z][A-Za-z0-9+.-]*:[/\\]+)([^/]*)|[/\\]{2,}([^/\s\"'<>]*))", re.IGNORECASE
+)
+"""A text that is a URL as a whole: before its ``@`` there may be spaces and quotes; or one without a scheme (``//host``)."""
+
+_IPV6: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})")
+_HOST: Final = re.compile(r"[/\\\x00-\x20]*([^/\\?#\x00-\x20]*)")
+
+_IGNORED: Final = re.compile("[\u00ad\u034f\u180b-\u180f\u200b-\u200d\u2060-\u2064\ufe00-\ufe0f\ufeff]")
+"""What UTS 46 leaves out of a host; our library gives up on a host that is long by them."""
+
+_DEVIATION: Final = re.compile("[\u00df\u1e9e\u03c2\u200c\u200d]")
+"""What IDNA 2003 and 2008 make different hosts of (UTS 46 §7)."""
 
 
 def sure_host(url: str) -> str | None:
@@ -34,6 +53,8 @@ def sure_host(url: str) -> str | None:
         return None
     if userinfo is not None and scheme in _WEB:
         return None  # a name before the host is how people are misled
+    if found[5] and found[5][0] != "/" and "@" in found[5]:
+        return None  # readers that look for the `@` first find the host behind it
     if scheme not in _WEB and re.search(r"[?&]host(?:addr)?=", url, re.IGNORECASE):
         return None  # database drivers take the host from there
     if host.startswith("["):
@@ -43,12 +64,21 @@ def sure_host(url: str) -> str | None:
 
 def hosts_in(text: str) -> tuple[str, ...]:
     """Every host that some parser may read out of `text`, be it a URL or one that holds URLs."""
-    text = re.sub(r"[\t\r\n]", "", text[: 1 << 20])
+    text = re.sub(r"[\t\r\n]", "", text)
     found: dict[str, None] = {}
-    for match in _ANY_URL.finditer(text):
-        for authority in {match[1], match[1].rpartition("@")[2], match[1].partition("@")[2]}:
-            for spelled in {authority, _unescaped(authority)}:
-                _read(spelled, found)
+    authorities = dict.fromkeys(_ANY_URL.findall(text))
+    if whole := _WHOLE_URL.match(text):
+        authorities[whole[1] or whole[2] or ""] = None
+    names: dict[str, None] = {}
+    for authority in authorities:
+        for spelled in {authority, _unescaped(authority)}:
+            for address in dict.fromkeys(_IPV6.findall(spelled)):
+                _read_ipv6(address, found)
+            # normalised first: a reader that does so finds an `@` or a `/` in what was none
+            for part in re.split("[@:]", unicodedata.normalize("NFKC", _IPV6.sub("", spelled)).replace("\u3002", ".")):
+                names[_HOST.match(part)[1].rstrip(".")] = None  # type: ignore[index]  # it matches everything
+    for name in names:
+        _read(name, found)
     return tuple(found)
 
 
@@ -75,6 +105,8 @@ def pattern_host(pattern: str) -> str | None:
 
 def _name(host: str) -> str | None:
     if not host.isascii():
+        if _DEVIATION.search(host):
+            return None
         ascii_host = _idna(host)
         if ascii_host is None:
             return None
@@ -136,26 +168,30 @@ def _unescaped(text: str) -> str:
     return unquote(text)
 
 
-def _read(authority: str, found: dict[str, None]) -> None:
-    host = authority.rpartition("@")[2].partition("@")[0]
-    if host.startswith("["):
-        _read_ipv6(host[1:].partition("]")[0], found)
-        return
-    host = unicodedata.normalize("NFKC", host.partition(":")[0]).replace("\u3002", ".").casefold().rstrip(".")
-    if not host:
-        return
-    found[host] = None
-    if not host.isascii() and (ascii_host := _idna(host)):
-        found[ascii_host] = None
-    if (number := _ipv4_number(host)) is not None:
-        found[".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))] = None
+def _read(name: str, found: dict[str, None]) -> None:
+    # `casefold` makes `ss` of `ß`, as IDNA 2003 does; 2008 keeps it
+    for host in {name.lower(), name.casefold()} - {""}:
+        found[host] = None
+        if not host.isascii():
+            for spelled in {host, _IGNORED.sub("", host)}:
+                found[spelled] = None
+                found[".".join(map(_ascii_label, spelled.split(".")))] = None
+        if (number := _ipv4_number(host)) is not None:
+            found[".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0))] = None
+
+
+def _ascii_label(label: str) -> str:
+    """A label as DNS has it; what our library doesn't take (an emoji) as browsers write it."""
+    if label.isascii() or len(label) > 63:
+        return label
+    return _idna(label) or "xn--" + label.encode("punycode", "replace").decode("ascii")
 
 
 def _read_ipv6(text: str, found: dict[str, None]) -> None:
     from ipaddress import AddressValueError, IPv4Address, IPv6Address  # noqa: PLC0415 - few URLs have one
 
     try:
-        address = IPv6Address(text.partition("%")[0])
+        address = IPv6Address(text)
     except AddressValueError:
         return
     found[address.compressed] = None

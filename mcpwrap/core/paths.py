@@ -20,6 +20,9 @@ _PLAIN: Final = re.compile(r"/?(?:(?:[A-Za-z0-9_@+,=-]|\.(?=[A-Za-z0-9_-]))+(?:/
 _UNREADABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]|^[~$]|^//|^[A-Za-z]:|\$[({]|%[A-Za-z_][A-Za-z0-9_]*%")
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FILE_URI: Final = re.compile(r"file:", re.IGNORECASE)
+_AUTHORITY: Final = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
+_DOT: Final = re.compile("%2[Ee]")
+_SLASH: Final = re.compile("%2[Ff]")
 
 
 def inside(path: str, root: str) -> bool:
@@ -59,6 +62,26 @@ def readings(text: str) -> tuple[str, ...] | None:
 def lexical(text: str) -> str:
     """`text` without ``.``, ``..``, doubled or trailing slashes, by its letters alone."""
     return normpath(text)
+
+
+def shortened(text: str) -> tuple[str, ...]:
+    """For a text that is too long for a path: the paths, short enough, of readers that take out dot segments before they open it.
+
+    What is left is to be read as any other text: of escapes only those are decoded that can make it shorter.
+    """
+    if len(text) <= PATH_LIMIT:
+        return ()
+    scheme = "file://" if _FILE_URI.match(text) else ""
+    rest = _AUTHORITY.sub("", text, count=1) if scheme else text
+    found: dict[str, None] = {}
+    for _ in range(3):
+        plain = lexical(rest)
+        if len(plain) <= PATH_LIMIT:
+            found[scheme + plain] = None
+        if "%2" not in rest:
+            break
+        rest = _DOT.sub(".", _SLASH.sub("/", rest)).replace("%25", "%")
+    return tuple(found)
 
 
 def _file_uri(text: str) -> tuple[str, ...] | None:

@@ -78,6 +78,8 @@ class Rule(msgspec.Struct, frozen=True):
 
     def covers(self, text: Text) -> Pattern | None:
         """The pattern that surely matches `text`, however its holes are filled."""
+        if isinstance(text, str):
+            return self.match(text)
         for pattern in self.patterns:
             if pattern.covers(text):
                 return None if any(x.touches(text) for x in self.excluded) else pattern
@@ -85,6 +87,8 @@ class Rule(msgspec.Struct, frozen=True):
 
     def touches(self, text: Text) -> Pattern | None:
         """The pattern that may match `text`, for some way to fill its holes."""
+        if isinstance(text, str):
+            return self.match(text)
         for pattern in self.patterns:
             if pattern.touches(text):
                 return None if any(x.covers(text) for x in self.excluded) else pattern

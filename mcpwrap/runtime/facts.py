@@ -53,10 +53,7 @@ class FileFacts:
             return True
         if self._cwd is None or not text or len(text) > PATH_LIMIT:
             return False
-        try:
-            return os.path.lexists(os.path.join(self._cwd, text))
-        except ValueError:
-            return False  # a NUL: no file has it in its name
+        return os.path.lexists(os.path.join(self._cwd, text))
 
     def relative(self, path: str) -> str | None:
         """A canonical path relative to the working folder, where it lies inside."""
@@ -69,8 +66,8 @@ class FileFacts:
         try:
             resolved = os.path.realpath(path, strict=True)
         except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
-                return None  # a loop of links, a name too long
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                return None  # a loop of links, a name too long, a folder that can't be looked into
             try:
                 resolved = os.path.realpath(path)
             except OSError:

@@ -44,6 +44,47 @@ def test_only_true_is_true_and_an_error_is_neither(text: str, arguments: dict[st
     assert holds(text, arguments) is expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('args.exists(k, k == "force")', True),
+        ('args . exists (k, k == "force")', True),
+        ('args.exists // all of them\n (k, k == "force")', True),
+        ('args.all(k, k == "path")', False),
+        ("args.size() == 2", True),
+        ("args == {'path': 'p', 'force': true}", True),
+        ('args["path"].startsWith("p")', True),
+        ('args.path.startsWith("https://")', False),
+        ('args[r"force"]', True),
+    ],
+)
+def test_an_expression_over_all_arguments_sees_all_of_them(text: str, expected: bool) -> None:
+    assert holds(text, {"path": "p", "force": True}) is expected
+
+
+@pytest.mark.parametrize("hidden", ["a\0b", "a\ud800"])
+def test_a_text_that_the_evaluator_would_cut_off_is_an_error(hidden: str) -> None:
+    assert holds('args.x == "a"', {"x": hidden}) is None
+    assert holds("args.x.a == 1", {"x": {hidden: 1, "a": 1}}) is None
+    assert holds("size(args) == 1", {hidden: 1}) is None
+    for name in ("tool", "uri", "server", "project"):
+        assert holds(f'{name} == "a"', {}, **{name: hidden}) is None
+    for name in ("subject", "client", "session"):
+        assert holds(f'{name}.x == "a"', {}, **{name: {"x": hidden}}) is None
+        assert holds("tool == 't'", {}, tool="t", **{name: {hidden: 1}}) is True  # it isn't asked about
+
+
+def test_what_the_evaluator_refuses_is_an_error() -> None:
+    assert holds("time > timestamp('2026-01-01T00:00:00Z')", {}, time="no time") is None
+
+
+def test_a_comprehension_is_handed_less_than_would_keep_it_busy() -> None:
+    text = 'args.xs.all(x, !args.s.contains(x + "q"))'
+    assert holds(text, {"xs": ["y"] * 1000, "s": "y" * 10_000}) is True
+    assert holds(text, {"xs": ["y"] * 1000, "s": "y" * 100_000}) is None
+    assert holds('!args.s.contains("q")', {"s": "y" * 100_000}) is True
+
+
 def test_a_value_that_json_doesnt_know_is_an_error() -> None:
     assert holds("args.x == 1", {"x": 1j}) is None
 
@@ -83,6 +124,10 @@ def test_everything_that_the_contract_names_is_there() -> None:
         ("1", "this is a int"),
         ("tool == 1", "no matching overload"),
         ("[1].all(x, [2].all(y, x < y))", "at most one of"),
+        ("[1].all // (\n(x, [2].all(y, x < y))", "at most one of"),
+        ("tool == 'a' // '\n && [1].all(x, [2].all(y, x < y)) // '", "at most one of"),
+        (r"""["a"].all(x, r"\" == x && [2].all(y, true) && "\"" == x)""", "at most one of"),
+        ('[1].all(x, tool == """a"b""" && [2].all(y, true) && tool == "a")', "at most one of"),
         ("'" + "x" * EXPRESSION_LIMIT + "' == tool", "at most"),
     ],
 )

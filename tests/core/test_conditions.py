@@ -8,6 +8,7 @@ import pytest
 from mcpwrap.core import conditions
 from mcpwrap.core.cel import compile_when
 from mcpwrap.core.conditions import URI, Conditions, Constraint, Context
+from mcpwrap.core.hosts import SEARCH_LIMIT
 from mcpwrap.core.outcome import Outcome
 from mcpwrap.core.paths import looks_like_path
 from mcpwrap.core.patterns import Pattern
@@ -83,8 +84,13 @@ IN = Constraint(within=("/in",))
         (globs("^acme/.*$"), "acme/x", YES),
         (Constraint(one_of=("a", 1, True)), "a", YES),
         (Constraint(one_of=("a", 1)), 1.0, YES),
-        (Constraint(one_of=("a", 1)), True, NO),
-        (Constraint(one_of=(True,)), 1, NO),
+        (Constraint(one_of=("a", 1)), True, UNSURE),
+        (Constraint(one_of=(True,)), 1, UNSURE),
+        (Constraint(one_of=(True, 1)), False, NO),
+        (Constraint(one_of=(22,)), "22", UNSURE),
+        (Constraint(one_of=("22",)), 22, UNSURE),
+        (Constraint(one_of=(22,)), 23.5, NO),
+        (Constraint(one_of=("a",)), None, UNSURE),
         (Constraint(one_of=("a",)), {"a": 1}, UNSURE),
         (Constraint(max=3), 3, YES),
         (Constraint(max=3), 3.5, NO),
@@ -146,11 +152,39 @@ def test_keys_go_down_into_objects_and_lists() -> None:
         (Constraint(host=("evil.com",)), {"x": "see https://good.com/ now"}, NO),
         (Constraint(one_of=("a",)), {"x": "a"}, YES),
         (Constraint(one_of=("a",)), {"x": "b"}, NO),
+        (Constraint(one_of=(1,)), {"x": "1"}, NO),
         (Constraint(max=3), {"x": "3"}, NO),
+        (Constraint(host=("evil.com",)), {"x": "x" * (SEARCH_LIMIT + 1)}, UNSURE),
     ],
 )
 def test_the_key_star_is_every_string(constraint: Constraint, arguments: dict[str, Any], expected: tuple[bool, bool]) -> None:
     assert both(constraint, arguments, "*") == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/in/.env" + "/x/.." * 1000,
+        "/in/.env" + "/." * 3000,
+        "/in" + "/" * 5000 + ".env",
+        "file:///in/.env" + "/x/.." * 1000,
+        "file://localhost/in/.env" + "/x/.." * 1000,
+        "/in/.env" + "%2Fx%2f%2E%2e" * 1000,
+        "/in/.env" + "%252fx%252f%252e%252e" * 1000,
+    ],
+)
+def test_a_path_isnt_hidden_by_length(text: str) -> None:
+    facts = Table(**{"file:///in/.env": ("/in/.env",)})
+    assert both(globs("**/.env"), {"x": text}, "*", facts=facts) == UNSURE
+    assert both(globs("**/.git/**"), {"x": text}, "*", facts=facts) == NO
+    assert both(IN, {"x": text}, "*", facts=facts)[1]
+    assert both(Constraint(within=("/out",)), {"x": text}, "*", facts=facts) == NO
+    assert both(Constraint(within=("/in",), glob=globs("**/.git/**").glob), {"x": text}, "*", facts=facts) == NO
+
+
+def test_a_long_text_that_stays_long_is_no_path() -> None:
+    assert both(globs("**/.env"), {"x": "/in/" + "x" * 5000}, "*") == NO
+    assert both(globs("/in/**"), {"x": "/in/" + "x" * 5000}, "*") == UNSURE
 
 
 def test_unless_takes_a_rule_away_only_surely_and_an_allow_already_perhaps() -> None:

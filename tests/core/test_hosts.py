@@ -37,6 +37,7 @@ def test_the_host_of_a_plain_url_is_sure(url: str, host: str) -> None:
         *("https://ex%61mple.com/", "https://example.com:99999/", "https://example.com:x/", "https://exa\tmple.com/"),
         *("\nhttps://example.com", "https://example.com/\\..", "https://\u2024.com", "https://xn--a.example/"),
         *("postgresql://good.example/x?host=evil.example", "https://" + "a" * 9000, "https://" + "a." * 150 + "b"),
+        *("https://fa\u00df.example/", "https://a\u200db.example/", "http://good.com?@evil.com/", "http://good.com#@evil.com/"),
         *("http://\u202e.com/", "http://\uff0e\uff0e/", "http://0x/", "http://09.1/"),
     ],
 )
@@ -64,15 +65,62 @@ def test_what_parsers_read_differently_is_not_sure(url: str) -> None:
         ("https://\uff45vil\u3002com/", "evil.com"),
         ("https://B\u00dcCHER.example/", "xn--bcher-kva.example"),
         ("https://EVIL.com:443/", "evil.com"),
+        ("https://evil.com./", "evil.com"),
+        ("//evil.com/x", "evil.com"),
+        ("\\\\evil.com\\x", "evil.com"),
+        ("http:x y@evil.com ", "evil.com"),
+        ('http://x"@evil.com/', "evil.com"),
+        ("foo://x'@evil.com/", "evil.com"),
+        ("http://good.com\\@evil.com/", "evil.com"),
+        ("http://good.com#@evil.com/", "evil.com"),
+        ("http://good.com?@evil.com/", "evil.com"),
+        ("http://a@evil.com@good.com/", "evil.com"),
+        ("http://a%40evil.com/", "evil.com"),
+        ("http://evil.com%00.good.com/", "evil.com"),
+        ("http://evil.com\uff0f.good.com/", "evil.com"),
+        ("blob:https://evil.com/", "evil.com"),
+        ("https://good.com,https://evil.com/", "evil.com"),
+        ("https://fa\u00df.example/", "xn--fa-hia.example"),
+        ("https://fa\u00df.example/", "fass.example"),
+        ("https://\U0001f4a9.b\u00fccher.example/", "xn--ls8h.xn--bcher-kva.example"),
+        ("http://\uff12\uff11\uff13\uff10\uff17\uff10\uff16\uff14\uff13\uff13/", "127.0.0.1"),
     ],
 )
 def test_every_host_that_some_parser_reads_is_found_in_a_text(text: str, host: str) -> None:
     assert host in hosts_in(text)
 
 
-@pytest.mark.parametrize("text", ["", "no url", "http://", "http://[zz]/", "http://:80/", "a: b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no url",
+        "http://",
+        "http://[zz]/",
+        "http://:80/",
+        "a: b",
+        "// mail x@evil.com",
+        "to: x@evil.com",
+        "https://a.b/evil.com",
+    ],
+)
 def test_texts_without_urls_have_no_hosts(text: str) -> None:
     assert "evil.com" not in hosts_in(text)
+
+
+@pytest.mark.parametrize("text", [" " * 500_000 + "http://{}/", "http:" + "/" * 500_000 + "{}", "http://" + "u" * 500_000 + "@{}"])
+def test_a_host_isnt_hidden_by_length(text: str) -> None:
+    assert "evil.com" in hosts_in(text.format("evil.com"))
+    assert "evil.com" in hosts_in(text.format("\u00ad" * 2000 + "evil.com"))
+
+
+@pytest.mark.parametrize("piece", ["http://a@", "a:", "a:[", "a@:", ":/\\", "a:\u00e9.", "http://a.b/ ", "[a:", "a:\U0001f4a9"])
+def test_a_long_text_is_gone_through_once(piece: str) -> None:
+    assert "evil.com" not in hosts_in(piece * (200_000 // len(piece)))  # by its square it would take minutes
+
+
+def test_a_long_word_is_gone_through_once() -> None:
+    assert hosts_in("a" * 1_000_000) == ()  # by its square it would take a quarter of an hour
 
 
 @pytest.mark.parametrize("number", ["1.2.3.4.5", "08.1", "256.1.1.1", "4294967296", "1.2.3.x", "1..2"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcpwrap.core.paths import PATH_LIMIT, folded, inside, lexical, looks_like_path, readings
+from mcpwrap.core.paths import PATH_LIMIT, folded, inside, lexical, looks_like_path, readings, shortened
 
 
 @pytest.mark.parametrize("text", ["/a/b", "a", "a/b.txt", "/a-b/c_d/e+f=g,h@i", ".env", "/x/.git/config"])
@@ -74,3 +74,14 @@ def test_others_dont(text: str) -> None:
 
 def test_dots_are_taken_out_by_their_letters() -> None:
     assert lexical("a/./b//c/../d/") == "a/b/d"
+
+
+def test_a_path_that_is_too_long_may_be_a_short_one() -> None:
+    assert shortened("/a/../b") == ()
+    assert shortened("/" + "a" * PATH_LIMIT) == ()
+    assert shortened("/b" + "/a/.." * 1000) == ("/b",)
+    assert shortened("FILE://localhost/b" + "/." * 3000) == ("file:///b",)
+    assert shortened("file:/b" + "/." * 3000) == ("file:///b",)
+    assert shortened("/b" + "%2f%2E" * 3000) == ("/b",)
+    assert shortened("/b" + "%252F%252e" * 3000) == ("/b",)
+    assert shortened("/b" + "%25252F" * 3000) == ()

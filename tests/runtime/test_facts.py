@@ -76,6 +76,7 @@ def test_where_the_file_system_folds_names_are_spelled_as_they_are_listed(tree: 
     (tree / "É").mkdir()
     assert facts.paths(f"{tree}/DOCS/A") == (f"{tree}/docs/a",)
     assert facts.canonical(f"{tree}/e\u0301/New") == f"{tree}/É/New"
+    assert facts.paths(f"{tree}/New/X/Y") == (f"{tree}/New/X/Y",)
 
 
 def test_a_root_that_cant_be_resolved_stays_as_it_is(tree: Path) -> None:
@@ -85,6 +86,16 @@ def test_a_root_that_cant_be_resolved_stays_as_it_is(tree: Path) -> None:
 def test_a_file_system_that_fails_resolves_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(path: str, *, strict: bool = False) -> str:
         raise OSError(errno.ENOENT if strict else errno.EIO, "no")
+
+    monkeypatch.setattr(os.path, "realpath", fails)
+    assert FileFacts(None).paths(f"{tree}/docs/a") is None
+
+
+def test_what_lies_in_a_folder_that_cant_be_looked_into_resolves_to_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(path: str, *, strict: bool = False) -> str:
+        if strict:
+            raise PermissionError(errno.EACCES, "no")
+        return path
 
     monkeypatch.setattr(os.path, "realpath", fails)
     assert FileFacts(None).paths(f"{tree}/docs/a") is None
