@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 from mcpwrap.core.rules import HOLE, Decision, Outcome, Text
 from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
@@ -21,14 +19,12 @@ class Access:
         table = self._state.live.resources
         if not table.plainly_open and (why := ambiguity(uri)):
             return own_denial(why)
-        if table.kind not in self._state.conditional:
-            return self._state.decide(table, uri) if at is None else self._state.judge(table, uri, None, at)
-        # (without `at` nothing is asked for: no budget counts)
-        return self._state.judge(table, uri, {"uri": uri}, at if at is not None else -inf, uri=uri)
+        return self._state.judge(table, uri, {"uri": uri}, at, uri=uri)
 
-    def template(self, text: Text, *, beginning: bool = False) -> Decision:
+    def template(self, text: Text, at: float | None = None, *, beginning: bool = False) -> Decision:
         """The decision on a resource template: denied only where all that it stands for surely is.
 
+        With `at` it is used, and budgets count.
         With `beginning` a hole goes on from what was typed, so that what stands before it is judged as a whole, too.
         """
         table = self._state.live.resources
@@ -36,7 +32,9 @@ class Access:
             filled = "".join(filling if c is HOLE else c for c in text)
             if not table.plainly_open and (why := ambiguity(filled)):
                 return own_denial(why)
-        return table.decide_open(text, self._state.context())
+        if at is None:
+            return table.decide_open(text, self._state.context())
+        return self._state.within_budget(table.decide_open(text, self._state.context(), self._state.spent_at(at)), table, at)
 
     def task(self, task: str) -> Decision:
         """The decision on a task: that on the tool whose call made it. Its ``ask`` was answered when the call ran."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Any, Final
 
 from mcpwrap.core import adapt, denial
@@ -10,8 +11,9 @@ from mcpwrap.core.catalog import OWN_STATE
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
 from mcpwrap.core.elicitation import refusal, urls_of
 from mcpwrap.core.entry import Entry
-from mcpwrap.core.jsonrpc import METHOD_NOT_FOUND, Json, Request, id_key
+from mcpwrap.core.jsonrpc import METHOD_NOT_FOUND, Json, Request, encode, id_key
 from mcpwrap.core.methods import INPUT_METHODS, Matched, lookup
+from mcpwrap.core.outcome import Unfit
 from mcpwrap.core.redact import redact
 from mcpwrap.core.rules import Decision, Outcome
 from mcpwrap.core.state import IN_FLIGHT_LIMIT, Pending, State
@@ -23,22 +25,14 @@ INPUTS_LIMIT: Final = 256
 NOT_IN_LEGACY: Final = "the server asked for input in a way that this protocol revision doesn't have"
 
 
-class Unfit(Exception):
-    """An answer that may not be passed on; the text says why, `policy` whether a rule said so."""
-
-    def __init__(self, why: str, *, policy: bool = False) -> None:
-        super().__init__(why)
-        self.policy = policy
-
-
 class Asking:
     """Judges them. Appends commands; holds no state of its own."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
-    def judged(self, word: str, params: Any, at: float) -> Decision:
-        """The decision on one thing that is asked of the client, with what is asked."""
+    def judged(self, word: str, params: Any, at: float | None) -> Decision:
+        """The decision on one thing that is asked of the client, with what is asked; no budget counts where `at` is None."""
         state = self._state
         params = params if type(params) is dict else {}
         decision = state.judge(state.live.server_requests, word, params, at)
@@ -46,32 +40,67 @@ class Asking:
             return own_denial(why)
         return decision
 
-    def urls(self, data: Any, at: float) -> str:
-        """Why the URLs of an error (-32042, MCP 2025-11-25, client/elicitation) may not be passed on; "" where they may."""
+    def urls(self, p: Pending, data: Any, at: float, out: list[Command]) -> tuple[str, ...]:
+        """The refs of the records that permit the URLs of an error (-32042, MCP 2025-11-25, client/elicitation).
+
+        Raises:
+            Unfit: they may not be passed on.
+        """
         if "elicitation" in self._state.closed:
-            return "the server wants to open a URL, which isn't permitted"
+            raise Unfit("the server wants to open a URL, which isn't permitted", policy=True)
         wanted = urls_of(data)
         if wanted is None:
-            return "the server wants to open URLs in a way that can't be read"
+            raise Unfit("the server wants to open URLs in a way that can't be read", policy=True)
+        refs: list[str] = []
         for each in wanted:
-            decision = self.judged("elicitation", {"mode": "url", **each}, at)
+            params = {"mode": "url", **each}
+            decision = self.judged("elicitation", params, at)
             if decision.outcome >= Outcome.ASK:
-                return f"the server wants to open a URL: {decision.reasons[0].text}"
-        return ""
+                raise Unfit(f"the server wants to open a URL: {decision.reasons[0].text}", policy=True)
+            self._state.count(decision, at)
+            refs.append(self._permit("elicitation/create", params, decision, out, tool=p.name))
+            self._state.asked.put(refs[-1], p.id)
+        return tuple(refs)
 
-    def task_body(self, task: str, body: Json, at: float, out: list[Command]) -> None:
-        """Look into a task's state; what it asks for follows the policy, and can't be taken out without leaving it stuck."""
+    def task_body(self, task: str, body: Json, at: float, out: list[Command]) -> tuple[str, ...]:
+        """Look into a task's state; what it asks for follows the policy, and can't be taken out without leaving it stuck.
+
+        Returns the refs of the records that permit it. What was asked already counts once, however often the state is told.
+
+        Raises:
+            Unfit: it may not be passed on.
+        """
         inner = body.get("result")
         if type(inner) is dict and "inputRequests" in inner:
             raise Unfit("a finished task asked for input")
         requests = body.get("inputRequests")
         if requests is None:
-            return
-        for name, word in self._words(requests).items():
-            decision = self.judged(word, requests[name].get("params"), at)
+            return ()
+        words = self._words(requests)
+        inputs = self._state.inputs(task_key(task))
+        before, inputs.issued = inputs.issued, {}
+        refs: list[str] = []
+        for name, word in words.items():
+            params = requests[name].get("params")
+            asked = sha256(encode(requests[name])).digest()
+            again = before.get(name) == asked
+            decision = self.judged(word, params, None if again else at)
             if decision.outcome >= Outcome.ASK:
                 raise Unfit(f"the task asks for {word}, which isn't permitted: {decision.reasons[0].text}", policy=True)
-        self._state.inputs(task_key(task)).issued = set(requests)
+            inputs.issued[name] = asked
+            if not again:
+                self._state.count(decision, at)
+                refs.append(
+                    self._permit(
+                        requests[name]["method"],
+                        params,
+                        decision,
+                        out,
+                        task=task[:200],
+                        tool=self._state.catalog.tasks.get(task) or "",
+                    )
+                )
+        return tuple(refs)
 
     def inputs(self, p: Pending, result: Json, at: float, out: list[Command]) -> tuple[Json, tuple[str, ...]]:
         """The same policy for ``inputRequests`` as for requests of their own (MCP 2026-07-28, basic/patterns/mrtr).
@@ -84,14 +113,14 @@ class Asking:
         words = self._words(requests)
         inputs = self._state.inputs(p.call_key)
         # one round's keys are answered in the next call; older ones mean nothing any more
-        inputs.issued, inputs.declined = set(), {}
+        inputs.issued, inputs.declined = {}, {}
         kept = dict(requests)
         refs: list[str] = []
         for name, word in words.items():
             params = requests[name].get("params")
             decision = self.judged(word, params, at)
             if decision.outcome <= Outcome.LOG:
-                inputs.issued.add(name)
+                inputs.issued[name] = b""
                 self._state.count(decision, at)
                 refs.append(self._permit(requests[name]["method"], params, decision, out, tool=p.name))
                 self._state.asked.put(refs[-1], p.id)

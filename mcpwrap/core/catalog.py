@@ -46,12 +46,13 @@ OWN_STATE: Final = "mcpwrap"
 
 
 class Inputs:
-    """The ``inputRequests`` of one call: the keys that were passed on, and the answers that stand for what was not."""
+    """The ``inputRequests`` of one call: the keys that were passed on, with digests of what they asked, and the answers that stand
+    for what was not."""
 
     __slots__ = ("declined", "issued")
 
     def __init__(self) -> None:
-        self.issued: set[str] = set()
+        self.issued: dict[str, bytes] = {}
         self.declined: Json = {}
 
 

@@ -137,7 +137,7 @@ class ClientSide:
             decision = state.judge(state.live.tools, name, arguments, a.at)
             # what its arguments are refused for, the model may be told; what is hidden doesn't exist
             shown = decision.denied and state.listed(state.live.tools, name)
-            if why := state.guard.held("tool", name):
+            if (shown or not decision.denied) and (why := state.guard.held("tool", name)):
                 decision, shown = state.pinned(why), False
         outcome = decision.outcome
         if outcome is Outcome.DENY:
@@ -159,7 +159,7 @@ class ClientSide:
             self._invalid(m, "`name` must be a string and `arguments` an object", out)
             return
         decision = self._state.judge(self._state.live.prompts, name, arguments, a.at)
-        if why := self._state.guard.held("prompt", name):
+        if not decision.denied and (why := self._state.guard.held("prompt", name)):
             decision = self._state.pinned(why)
         if decision.outcome is Outcome.DENY:
             ref = self._refuse(m, decision, out, event="call", prompt=name[:NAME_LIMIT])
@@ -196,10 +196,12 @@ class ClientSide:
         rules = self._state.live
         if kind == "ref/prompt":
             prompt, uri, decision = name, "", self._state.judge(rules.prompts, name, completed(m.params), a.at)
-            if why := self._state.guard.held("prompt", name):
+            if not decision.denied and (why := self._state.guard.held("prompt", name)):
                 decision = self._state.pinned(why)
         else:
-            prompt, uri, decision = "", name, self._access.template(completion_text(name, m.params), beginning=True)
+            prompt, uri, decision = "", name, self._access.template(completion_text(name, m.params), a.at, beginning=True)
+            if "{" in name and not decision.denied and (why := self._state.guard.held("template", name)):
+                decision = self._state.pinned(why)
         if decision.outcome >= Outcome.ASK:
             record = self._refuse(m, decision, out, event="call", prompt=prompt[:NAME_LIMIT], uri=uri[:NAME_LIMIT])
             out.append(ToClient(denial.error(m.id, INVALID_PARAMS, f"Unknown reference (ref {record})")))
@@ -242,10 +244,11 @@ class ClientSide:
             return
         params = self._with_inputs(m, task_key(task), out) if "inputResponses" in m.params else m.params
         if params is not None:
-            self._admit(m, a, decision, out, params=params, task=task, tool=self._state.catalog.tasks.get(task) or "")
+            # the call that made it was counted
+            self._admit(m, a, decision, out, params=params, task=task, tool=self._state.catalog.tasks.get(task) or "", counted=True)
 
     def _extra(self, m: Request, key: Id, revision: str, modern: bool, at: float, rules: ServerRules, out: list[Command]) -> None:
-        decision = self._state.decide(rules.extra_methods, m.method)
+        decision = self._state.judge(rules.extra_methods, m.method, m.params, at)
         if m.method in SPEC_METHODS:
             decision = own_denial(f"`{m.method}` doesn't exist in revision {revision}")
         if decision.outcome >= Outcome.ASK:
@@ -270,8 +273,9 @@ class ClientSide:
         uri: str = "",
         prompt: str = "",
         task: str = "",
+        counted: bool = False,
     ) -> None:
-        """Record that `decision` permits the call, then forward it."""
+        """Record that `decision` permits the call, then forward it; `counted` says that its budgets were counted already."""
         state = self._state
         call_key = b""
         if a.row.holds is Holds.INPUT and (a.modern or "inputResponses" in m.params):
@@ -312,7 +316,7 @@ class ClientSide:
             name=task or tool,
             outcome=decision.outcome,
             key=call_key,
-            result_limit=state.count(decision, a.at),
+            result_limit=None if counted else state.count(decision, a.at),
         )
         if decision.outcome is Outcome.LOG:
             state.announce(
@@ -369,7 +373,7 @@ class ClientSide:
         if params.get("requestState") == OWN_STATE:
             params = {name: value for name, value in params.items() if name != "requestState"}
         inputs = self._state.catalog.inputs.get(key)
-        if given and not (inputs is not None and given.keys() <= inputs.issued):
+        if given and not (inputs is not None and given.keys() <= inputs.issued.keys()):
             self._invalid(m, "`inputResponses` answers what wasn't asked", out)
             return None
         if inputs is None or not inputs.declined:

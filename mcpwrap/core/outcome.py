@@ -1,4 +1,4 @@
-"""What becomes of a request."""
+"""What becomes of a request, and of an answer that may not go on."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ class Outcome(enum.IntEnum):
 
 
 _LABELS: Final = ("allow", "log", "ask", "deny")
+
+
+class Unfit(Exception):
+    """An answer that may not be passed on; the text says why, `policy` whether a rule said so."""
+
+    def __init__(self, why: str, *, policy: bool = False) -> None:
+        super().__init__(why)
+        self.policy = policy

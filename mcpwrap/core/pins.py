@@ -4,9 +4,9 @@ Rules
 
 1. What was accepted is a `PinnedServer`: digests of the greeting and of every tool, prompt and resource template. One that comes
    from ``mcpwrap.lock`` is whole: what doesn't stand in it is new.
-2. Where nothing was accepted of a kind yet, the first list is taken page by page: what was shown once can't change any more, and
-   with the last page nothing can be added. What deceives (`mcpwrap.core.disguise`), or has the name of another server's tool, isn't
-   taken.
+2. Where nothing was accepted of a kind yet, the first list is taken page by page: what was shown once can't change any more, not
+   in a later session either, and with the last page nothing can be added. What deceives (`mcpwrap.core.disguise`), or has the name
+   of another server's tool, isn't taken.
 3. What is changed, new, or there twice is hidden from lists and refused when it is called, until a person accepts it (`replace`).
 4. Before a list was seen, a call is judged by its name: nothing else is known.
 
@@ -15,6 +15,7 @@ Nothing here ever loosens within a session but an acceptance.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from hashlib import sha256
 from typing import Any, Final, Literal
@@ -24,6 +25,7 @@ import msgspec
 from mcpwrap.core import jsonrpc
 from mcpwrap.core.disguise import Others, disguised, hidden_in
 from mcpwrap.core.jsonrpc import Json
+from mcpwrap.core.patterns import NAME_LIMIT
 
 Kind = Literal["tool", "prompt", "template"]
 
@@ -40,6 +42,9 @@ COUNT_LIMIT: Final = 4096
 BYTES_LIMIT: Final = 8 * 1024 * 1024
 """Most bytes of the definitions that are kept of one server: they are held in memory, and written down."""
 
+PAGES_LIMIT: Final = 256
+"""Most pages of a list that has no end yet: each is written down with those before it."""
+
 GREETING_LIMIT: Final = 1024 * 1024
 """Longest greeting, in bytes; ``instructions`` have some kilobytes."""
 
@@ -50,6 +55,11 @@ SERVER_INFO: Final = "io.modelcontextprotocol/serverInfo"
 
 _NEGOTIATION: Final = frozenset({"protocolVersion", "supportedVersions", "resultType", "ttlMs", "cacheScope", "_meta"})
 """What of a greeting depends on the client's revision, or is about caching."""
+
+_WITHOUT_WORDS: Final = (_NEGOTIATION | {"capabilities"}) - {"_meta"}
+
+_PLAIN_NAME: Final = re.compile(r"[\w@./+-]{1,100}\Z")
+"""What the name or version of a server is made of: no sentence."""
 
 _BY_REVISION: Final = frozenset({"listChanged", "subscribe"})
 """How changes are announced is a matter of the revision: a server of both families says one thing to each of them."""
@@ -76,7 +86,8 @@ class PinnedServer(msgspec.Struct, frozen=True):
 class Learned(msgspec.Struct, frozen=True):
     """What was seen of a server: the definitions of its last whole lists, held or not, by kind and name.
 
-    `complete` are the kinds that were listed; `twice` has names that stood there more than once. `first_sight`: something was
+    `complete` are the kinds whose whole list was seen; of the others there is what was shown so far.
+    `twice` has names that stood there more than once. `first_sight`: something was
     taken, and `pinned` is what is to be remembered. `at` says when (RFC 3339), "" in the session itself.
     """
 
@@ -130,6 +141,27 @@ def greeting(result: Mapping[str, Any]) -> Json:
     return kept
 
 
+def reduced(result: Mapping[str, Any], name: str) -> Json:
+    """A greeting whose texts aren't to be passed on: the negotiation, the capabilities, and the server's name and version.
+
+    In place of those that might be sentences stand `name`, which a person gave, and ``unknown``: clients insist on both.
+    """
+    kept = {key: value for key, value in result.items() if key in _WITHOUT_WORDS}
+    if (info := _plain_info(result.get("serverInfo"), name)) is not None:
+        kept["serverInfo"] = info
+    meta = result.get("_meta")
+    if type(meta) is dict and (info := _plain_info(meta.get(SERVER_INFO), name)) is not None:
+        kept["_meta"] = {SERVER_INFO: info}
+    return kept
+
+
+def _plain_info(info: Any, name: str) -> Json | None:
+    if type(info) is not dict:
+        return None
+    plain = {key: text for key in ("name", "version") if type(text := info.get(key)) is str and _PLAIN_NAME.match(text)}
+    return {"name": name, "version": "unknown", **plain}
+
+
 def suspicious(definition: Mapping[str, Any], kind: Kind, name: str) -> str:
     """Why a definition is held back even on first sight; "" where nothing speaks against it."""
     if why := disguised(name):
@@ -168,6 +200,11 @@ class PinGuard:
         self._why: dict[Kind, dict[str, str]] = {kind: {} for kind in KINDS}
         self._runs: dict[Kind, _Run] = {kind: _Run(whole=False, suspects=frozenset()) for kind in KINDS}
         self._seen: dict[Kind, _Run] = {}
+        self._parts: dict[Kind, _Run] = {kind: _Run(whole=False, suspects=frozenset()) for kind in KINDS}
+        """what was shown of the kinds that were never seen whole"""
+        self._pages: dict[Kind, int] = dict.fromkeys(KINDS, 0)
+        self._newcomers: dict[Kind, set[str]] = {kind: set() for kind in KINDS}
+        """names that were listed in this session and weren't among the accepted"""
         self._fresh: set[Kind] = set()
         """kinds whose whole list was seen in this session and hasn't changed since, by what the server says"""
         self._taken_greeting: str | None = None
@@ -190,7 +227,7 @@ class PinGuard:
                 self._taken[kind].clear()
             twice = self._twice(kind)
             self._why[kind].clear()
-            for run in (self._seen.get(kind), self._runs[kind]):
+            for run in (self._parts[kind], self._seen.get(kind), self._runs[kind]):
                 for name, definition in run.items.items() if run else ():
                     self._judge(kind, name, definition)
             for name in twice:
@@ -226,7 +263,8 @@ class PinGuard:
         places: dict[str, list[int]] = {}
         for i, item in enumerate(items):
             name = item.get(NAME_OF[kind]) if type(item) is dict else None
-            if type(name) is str:
+            # (a call of a longer name is denied, whatever it is)
+            if type(name) is str and len(name) <= NAME_LIMIT:
                 places.setdefault(name, []).append(i)
             else:
                 hidden.add(i)
@@ -234,7 +272,7 @@ class PinGuard:
             # the same definition on two pages is a page that was asked for again
             if len(at) > 1 or (name in run.items and digest(run.items[name]) != digest(items[at[-1]])):
                 run.twice.add(name)
-            if self._kept(run, name, items[at[-1]]):
+            if self._kept(kind, run, name, items[at[-1]]):
                 why = self._judge(kind, name, items[at[-1]], twice=name in run.twice or name in run.suspects)
             else:
                 self._close(kind)
@@ -242,6 +280,10 @@ class PinGuard:
                 why = _MANY
             if why:
                 hidden.update(at)
+        if kind not in self._seen:
+            self._pages[kind] += 1
+            if self._pages[kind] >= PAGES_LIMIT:
+                self._close(kind)
         if last:
             self._end(kind, run)
         return hidden
@@ -253,8 +295,7 @@ class PinGuard:
             return f"the {WORDS[kind]} `{name}`: {why}"
         if name in self._pinned.items.get(kind, ()) or name in self._taken[kind]:
             return ""
-        seen = self._seen.get(kind)
-        if seen is not None and kind in self._fresh and not self._pinned.locked and name not in seen.items:
+        if self._unlisted(kind, name):
             return ""  # the server says that there is none: its own error is the answer
         if self._is_closed(kind):
             return f"the {WORDS[kind]} `{name}` is not among those that were accepted"
@@ -271,15 +312,16 @@ class PinGuard:
             return None
         first_sight, self._dirty, self._first_sight = self._first_sight, False, False
         complete = self._pinned.complete | self._closed
+        shown = {kind: run for kind, run in self._parts.items() if run.items and kind not in self._seen}
         return Learned(
-            items={kind: dict(run.items) for kind, run in self._seen.items()},
+            items={kind: dict(run.items) for kind, run in (*shown.items(), *self._seen.items())},
             complete=frozenset(self._seen),
             greeting=self._greeting,
             twice={kind: frozenset(run.twice) for kind, run in self._seen.items() if run.twice},
             first_sight=first_sight,
             pinned=PinnedServer(
                 greeting=self._pinned.greeting or self._taken_greeting,
-                items={kind: self._accepted(kind) for kind in KINDS if kind in complete},
+                items={kind: self._accepted(kind) for kind in KINDS if kind in complete or kind in shown},
                 complete=complete,
                 locked=self._pinned.locked,
             ),
@@ -299,14 +341,28 @@ class PinGuard:
     def _twice(self, kind: Kind) -> set[str]:
         return {name for name, why in self._why[kind].items() if why == _TWICE}
 
-    def _kept(self, run: _Run, name: str, definition: Json) -> bool:
+    def _unlisted(self, kind: Kind, name: str) -> bool:
+        """True where the last whole list, and every other of this session, shows that there is no `name`."""
+        seen = self._seen.get(kind)
+        if seen is None or kind not in self._fresh or self._pinned.locked or name in seen.items:
+            return False
+        return name not in self._newcomers[kind] and len(self._newcomers[kind]) < COUNT_LIMIT
+
+    def _kept(self, kind: Kind, run: _Run, name: str, definition: Json) -> bool:
         """Keep `definition` for whom it may be shown to; False where there is no room."""
         size = len(_canonical(definition))
-        total = size + sum(each.size for each in self._runs.values())
-        if total > BYTES_LIMIT or (name not in run.items and len(run.items) >= COUNT_LIMIT):
-            return False
+        parts = self._parts[kind]
+        known = kind in self._seen or parts.items.get(name) == definition
+        for where, each in ((self._runs, run), *(() if known else ((self._parts, parts),))):
+            total = size + sum(other.size for other in where.values())
+            if total > BYTES_LIMIT or (name not in each.items and len(each.items) >= COUNT_LIMIT):
+                return False
         run.size += size
         run.items[name] = definition
+        if not known:
+            parts.size += size
+            parts.items[name] = definition
+            self._dirty = True
         return True
 
     def _judge(self, kind: Kind, name: str, definition: Json, *, twice: bool = False) -> str:
@@ -319,14 +375,15 @@ class PinGuard:
         elif accepted is not None:
             why = "" if accepted == found else "its definition is not the one that was accepted"
         elif self._is_closed(kind):
+            if len(self._newcomers[kind]) < COUNT_LIMIT:
+                self._newcomers[kind].add(name)
             return "it is new since the others were accepted"
         else:
             why = suspicious(definition, kind, name) or self._squatting(kind, name, found)
-            if not why and len(self._taken[kind]) < COUNT_LIMIT:
+            if not why:
+                # (as many as `_kept` has room for)
                 self._taken[kind][name] = found
-            elif not why:
-                self._close(kind)
-                return _MANY
+                self._first_sight = True
         if why:
             self._hold(kind, name, why)
         else:
@@ -351,10 +408,9 @@ class PinGuard:
         self._runs[kind] = _Run(whole=False, suspects=frozenset())
         if not run.whole:
             return  # its beginning wasn't seen
-        for name in run.suspects - run.twice:
-            if name in run.items:
-                self._why[kind].pop(name, None)
-                self._judge(kind, name, run.items[name])
+        for name in (run.suspects - run.twice) & run.items.keys():
+            self._why[kind].pop(name, None)
+            self._judge(kind, name, run.items[name])
         before = self._seen.get(kind)
         if before is None or before.items != run.items or before.twice != run.twice:
             self._dirty = True
@@ -362,5 +418,6 @@ class PinGuard:
             self._close(kind)
             self._first_sight = self._dirty = True
         self._seen[kind] = run
+        self._parts[kind] = _Run(whole=False, suspects=frozenset())
         if _MANY not in self._why[kind].values():
             self._fresh.add(kind)

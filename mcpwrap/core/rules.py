@@ -207,13 +207,14 @@ class RuleTable(msgspec.Struct, frozen=True):
             return Selection(self, (), why)
         return Selection(self, tuple((rule, pattern) for rule in self.rules if (pattern := rule.match(text))))
 
-    def decide_open(self, text: Text, context: Context | None = None) -> Decision:
+    def decide_open(self, text: Text, context: Context | None = None, spent: Callable[[Rule], bool] = _never) -> Decision:
         """Judge a text that may have holes, with arguments that aren't known, as a list does: denied only where it surely is
         (POLICY.md §3)."""
         if why := _unfit(text):
             return self.denial(why)
         context = msgspec.structs.replace(context or _NOTHING, arguments=None)
         found: list[_Found] = []
+        budgets: list[Rule] = []
         for rule in self.rules:
             sure = rule.effect is Outcome.DENY or not rule.admits
             pattern = rule.covers(text) if sure else rule.touches(text)
@@ -223,8 +224,14 @@ class RuleTable(msgspec.Struct, frozen=True):
                 counts = rule.conditions.surely(context) if sure else rule.conditions.applies(rule.effect, context)
                 if not counts:
                     continue
-            found.append((rule, pattern, rule.effect))
-        return self.combine(found)
+            effect = rule.effect
+            if rule.budget is not None:
+                budgets.append(rule)
+                if spent(rule):
+                    effect = max(effect, rule.budget.over)
+            found.append((rule, pattern, effect))
+        decision = self.combine(found)
+        return msgspec.structs.replace(decision, rules=tuple(budgets)) if budgets else decision
 
     @property
     def plainly_open(self) -> bool:

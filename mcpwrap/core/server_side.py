@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from mcpwrap.core import adapt, denial
 from mcpwrap.core.access import Access
-from mcpwrap.core.asking import NOT_IN_LEGACY, Asking, Unfit
+from mcpwrap.core.asking import NOT_IN_LEGACY, Asking
 from mcpwrap.core.client_replies import ClientReplies
 from mcpwrap.core.commands import Command, Record, ToClient
 from mcpwrap.core.contents import followed
@@ -26,13 +26,13 @@ from mcpwrap.core.jsonrpc import (
     id_key,
     miscased,
 )
-from mcpwrap.core.listing import OWN_PREFIX, filtered, status_tool, uncached
+from mcpwrap.core.lists import LISTS, Lists
 from mcpwrap.core.methods import LEGACY, MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
+from mcpwrap.core.outcome import Unfit
 from mcpwrap.core.pins import Kind
-from mcpwrap.core.rules import Outcome, RuleTable
+from mcpwrap.core.rules import Outcome
 from mcpwrap.core.state import SUBSCRIPTION_KEY, Pending, State
 from mcpwrap.core.state import denial as own_denial
-from mcpwrap.core.uris import template_text
 
 TEXT_LIMIT: Final = 64 * 1024
 """Longest ``message`` or status notification, in bytes; a longer one would drown what matters (POLICY.md §2)."""
@@ -59,14 +59,6 @@ _RESULT_NAMES: Final = frozenset(
 
 _RESULT_TYPES: Final = frozenset({"complete", "input_required", "task"})
 
-_LISTS: Final = {
-    Holds.TOOLS: ("tools", "name"),
-    Holds.PROMPTS: ("prompts", "name"),
-    Holds.RESOURCES: ("resources", "uri"),
-    Holds.TEMPLATES: ("resourceTemplates", "uriTemplate"),
-    Holds.TASKS: ("tasks", "taskId"),
-}
-
 
 class ServerSide:
     """Judges the server's messages. Appends commands; holds no state of its own."""
@@ -76,12 +68,13 @@ class ServerSide:
         self._access = access
         self._replies = replies
         self._asking = asking
+        self._lists = Lists(state, access)
         self._checks: dict[Holds, Callable[[Pending, Json, float, list[Command]], Json]] = {
             Holds.HANDSHAKE: self._handshake,
             Holds.DISCOVERY: self._discovery,
             Holds.INPUT: self._input,
             Holds.TASK_STATE: self._task_state,
-            **dict.fromkeys(_LISTS, self._list),
+            **dict.fromkeys(LISTS, self._list),
         }
 
     # answers
@@ -100,6 +93,9 @@ class ServerSide:
         state.forget(key)
         if pending.cancelled:
             self._end(pending, "cancelled", at, m, out)
+            return
+        if why := self._too_long(pending, m):
+            self._unfit(pending, Unfit(why, policy=True), at, m, out)
             return
         if isinstance(m, Error):
             self._error(pending, m, at, out)
@@ -121,9 +117,6 @@ class ServerSide:
                 result = check(pending, result, at, out)
                 if holds in _MAY_CARRY and not state.live.resources.plainly_open:
                     result = self._followed(pending, result, out)
-            limit = pending.result_limit
-            if limit is not None and len(m.encoded) > limit:
-                raise Unfit(f"the answer has {len(m.encoded)} bytes, and the policy permits {limit}", policy=True)
         except Unfit as unfit:
             self._unfit(pending, unfit, at, m, out)
             return
@@ -134,6 +127,12 @@ class ServerSide:
         # refs stand only where the client is asked for something; what permits that is written first
         refs, pending.asks = pending.asks, ()
         out.append(ToClient(line, refs))
+
+    def _too_long(self, p: Pending, m: Result | Error) -> str:
+        """Why an answer is longer than its budgets permit; "" where it isn't."""
+        limits = self._state.catalog.limits
+        limit = limits.get(p.name) if p.row is not None and p.row.holds is Holds.TASK_STATE else p.result_limit
+        return _longer(m, limit)
 
     def _end(self, p: Pending, status: str, at: float, m: Result | Error | None, out: list[Command]) -> None:
         if p.ref:
@@ -175,11 +174,18 @@ class ServerSide:
         carries_urls = m.error["code"] == URL_ELICITATION_REQUIRED or (
             type(data) is dict and any(fold(name) == "elicitations" for name in data)
         )
-        if carries_urls and (why := self._asking.urls(data, at)):
-            self._unfit(p, Unfit(why, policy=True), at, m, out)
-            return
+        refs: tuple[str, ...] = ()
+        if carries_urls:
+            try:
+                refs = self._asking.urls(p, data, at, out)
+            except Unfit as unfit:
+                self._unfit(p, unfit, at, m, out)
+                return
         self._end(p, "error", at, m, out)
-        out.append(ToClient(m.encoded))
+        out.append(ToClient(m.encoded, refs))
+
+    def _list(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
+        return self._lists.judge(p, result, out)
 
     def _handshake(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
         version = result.get("protocolVersion")
@@ -191,73 +197,7 @@ class ServerSide:
     def _discovery(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
         return self._state.greeting(result, out)
 
-    # lists
-
-    def _list(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
-        state = self._state
-        rules = state.rules
-        assert p.row is not None and rules is not None  # noqa: S101 - only a live session has rows and answers
-        holds = p.row.holds
-        key, name = _LISTS[holds]
-        if type(result.get(key, [])) is not list:
-            raise Unfit(f"`{key}` must be an array")
-        whole, note = len(result.get(key, [])), ""
-        if holds in _PINNED:
-            result, note = self._pinned(p, result, key, _PINNED[holds], out)
-        match holds:
-            case Holds.TOOLS:
-                table: RuleTable | None = rules.tools
-                kept, _, shown = filtered(result, key, name, self._shows_tool)
-            case Holds.PROMPTS:
-                table = rules.prompts
-                kept, _, shown = filtered(result, key, name, lambda n: state.listed(rules.prompts, n))
-            case Holds.RESOURCES:
-                table = rules.resources
-                kept, _, shown = filtered(result, key, name, lambda u: not self._access.resource(u).denied)
-            case Holds.TEMPLATES:
-                table = rules.resources
-                kept, _, shown = filtered(result, key, name, lambda t: not self._access.template(template_text(t)).denied)
-            case _:
-                table = None
-                kept, _, shown = filtered(result, key, name, lambda t: not self._access.task(t).denied)
-        if holds is Holds.TOOLS and state.notice and kept.get("nextCursor") is None:
-            kept = {**kept, key: [*kept.get(key, []), status_tool()]}
-        if p.modern and (kept is not result or (table is not None and not table.plainly_open)):
-            kept = uncached(kept)
-        out.append(
-            Record(
-                Entry(
-                    "list",
-                    "server",
-                    p.method,
-                    outcome="allow",
-                    request_id=p.id,
-                    status="ok",
-                    counts={"total": whole, "shown": shown},
-                    note=note,
-                )
-            )
-        )
-        return kept
-
-    def _shows_tool(self, name: str) -> bool:
-        state = self._state
-        assert state.rules is not None  # noqa: S101
-        return not name.startswith(OWN_PREFIX) and state.listed(state.rules.tools, name)
-
-    def _pinned(self, p: Pending, result: Json, key: str, kind: Kind, out: list[Command]) -> tuple[Json, str]:
-        """The list without what differs from its pin (POLICY.md §4), and what the record is to say of it."""
-        state = self._state
-        items = result.get(key, [])
-        held = state.guard.page(kind, items, first=p.first, last=result.get("nextCursor") is None)
-        state.learn(out)
-        if not held:
-            return result, ""
-        names = sorted({name[:100] for i in held if type(name := _name(items[i], _LISTS_BY_KEY[key])) is str})
-        note = f"held until accepted: {', '.join(f'{name} ({state.guard.held(kind, name)})' for name in names[:20])}"
-        if names:
-            state.held_by_pins(kind, names, out)
-        return {**result, key: [item for i, item in enumerate(items) if i not in held]}, note
+    # what an answer carries
 
     def _followed(self, p: Pending, result: Json, out: list[Command]) -> Json:
         """The result without the resources that the policy hides."""
@@ -293,8 +233,9 @@ class ServerSide:
     def _task_state(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
         if not p.modern and result.get("inputRequests") is not None:
             raise Unfit(NOT_IN_LEGACY)
-        self._asking.task_body(p.name, result, at, out)
-        p.result_limit = self._state.catalog.limits.get(p.name)
+        p.asks = self._asking.task_body(p.name, result, at, out)
+        for ref in p.asks:
+            self._state.asked.put(ref, p.id)
         return result
 
     # notifications
@@ -302,6 +243,7 @@ class ServerSide:
     def notification(self, m: Notification, at: float, out: list[Command]) -> None:
         """Judge a notification of the server's: forward it, or drop it."""
         state = self._state
+        refs: tuple[str, ...] = ()
         row = lookup(state.legacy_or_latest(), "server", m.method) or lookup(MODERN[-1], "server", m.method)
         if row is None or not row.is_notification:
             assert state.rules is not None  # noqa: S101
@@ -311,9 +253,10 @@ class ServerSide:
                 return
         else:
             try:
-                if why := self._unwanted(row, m, at, out):
-                    self._drop(m, why, out)
-                    return
+                if row.matched is Matched.TASK:
+                    refs = self._task_told(m, at, out)
+                elif why := self._unwanted(row, m, out):
+                    raise Unfit(why)
             except Unfit as unfit:
                 self._drop(m, str(unfit), out)
                 return
@@ -323,7 +266,7 @@ class ServerSide:
         if state.adapted is not None:
             adapt.notification(state, m, out)
             return
-        out.append(ToClient(self._told(row, m, out)))
+        out.append(ToClient(self._told(row, m, out), refs))
 
     def _told(self, row: Method | None, m: Notification, out: list[Command]) -> bytes:
         """The line to send: what a task tells of its result follows the policy for resources like the result itself."""
@@ -338,11 +281,26 @@ class ServerSide:
         )  # fmt: skip
         return encode({**m.body, "params": kept})
 
-    def _unwanted(self, row: Method, m: Notification, at: float, out: list[Command]) -> str:
+    def _task_told(self, m: Notification, at: float, out: list[Command]) -> tuple[str, ...]:
+        """The refs of the records that permit what a task's state asks for.
+
+        Raises:
+            Unfit: it may not be passed on.
+        """
+        task = m.params.get("taskId")
+        if type(task) is not str or self._access.task(task).outcome is Outcome.DENY:
+            raise Unfit("a task that no permitted call of this session made")
+        if why := _longer(m, self._state.catalog.limits.get(task)):
+            raise Unfit(why)
+        if len(m.encoded) > TEXT_LIMIT and m.method in _TEXTS:
+            raise Unfit(f"longer than {TEXT_LIMIT} bytes")
+        return self._asking.task_body(task, m.params, at, out)
+
+    def _unwanted(self, row: Method, m: Notification, out: list[Command]) -> str:
         state = self._state
         match row.matched:
             case Matched.ALWAYS:
-                if (kind := _CHANGED.get(m.method)) is not None:
+                for kind in _CHANGED.get(m.method, ()):
                     state.guard.stale(kind)
                 return ""
             case Matched.PROGRESS:
@@ -359,21 +317,14 @@ class ServerSide:
                 return "" if shown else "a resource that isn't permitted"
             case Matched.SERVER_REQUEST:
                 return f"`{row.subject}` is not permitted" if row.subject in state.closed else ""
-            case Matched.TASK:
-                task = m.params.get("taskId")
-                if type(task) is not str or self._access.task(task).outcome is Outcome.DENY:
-                    return "a task that no permitted call of this session made"
-                self._asking.task_body(task, m.params, at, out)
-                return ""
-            case Matched.SUBSCRIPTION:
+            case _:
+                # the acknowledgment of a subscription: the table has no others
                 pending = self._subscription(m)
                 if pending is None:
                     return "an acknowledgment of nothing that was asked"
                 if pending.quiet_ack:
                     pending.quiet_ack = False
                     return "acknowledged already"
-                return ""
-            case _:
                 return ""
 
     def _subscription(self, m: Notification) -> Pending | None:
@@ -414,20 +365,21 @@ class ServerSide:
                 out.append(ToClient(denial.broken(pending.id, f"the server's answer can't be read: {error.reason}")))
 
 
-def _name(item: Any, field: str) -> Any:
-    return item.get(field) if type(item) is dict else None
+def _longer(m: Result | Error | Notification, limit: int | None) -> str:
+    return (
+        f"the answer has {len(m.encoded)} bytes, and the policy permits {limit}"
+        if limit is not None and len(m.encoded) > limit
+        else ""
+    )
 
 
 _MAY_CARRY: Final = frozenset({Holds.INPUT, Holds.TASK_STATE})
 """Answers in which resources may be embedded or linked."""
 
-_PINNED: Final[dict[Holds, Kind]] = {Holds.TOOLS: "tool", Holds.PROMPTS: "prompt", Holds.TEMPLATES: "template"}
-
-_CHANGED: Final[dict[str, Kind]] = {
-    "notifications/tools/list_changed": "tool",
-    "notifications/prompts/list_changed": "prompt",
+_CHANGED: Final[dict[str, tuple[Kind, ...]]] = {
+    "notifications/tools/list_changed": ("tool",),
+    "notifications/prompts/list_changed": ("prompt",),
+    "notifications/resources/list_changed": ("template",),
 }
-
-_LISTS_BY_KEY: Final = dict(_LISTS.values())
 
 _MAY_ASK: Final = frozenset({Holds.INPUT, Holds.TASK_STATE})

@@ -15,7 +15,7 @@ from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import Id, Json, encode
 from mcpwrap.core.listing import narrowed
 from mcpwrap.core.methods import INPUT_METHODS, LEGACY, Method
-from mcpwrap.core.pins import PinGuard
+from mcpwrap.core.pins import PinGuard, reduced
 from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, Reason, Rule, RuleTable, Selection, ServerRules
 from mcpwrap.core.world import World
 
@@ -159,20 +159,23 @@ class State(msgspec.Struct):
             self._decisions[key] = decision
         return decision
 
-    def judge(self, table: RuleTable, text: str, arguments: Json | None, at: float, *, uri: str = "") -> Decision:
-        """The decision on one name or URI with what was asked of it, at `at` (monotonic seconds), by its budgets too."""
-        server = self.live.budget
-        if table.kind not in self.conditional and server is None:
-            return self.decide(table, text)
+    def judge(self, table: RuleTable, text: str, arguments: Json | None, at: float | None, *, uri: str = "") -> Decision:
+        """The decision on one name or URI with what was asked of it, at `at` (monotonic seconds), by its budgets too; where `at` is
+        None nothing is asked for now, and no budget counts."""
         if table.kind not in self.conditional:
-            decision = self.decide(table, text)
-        else:
-            context = self.context({} if arguments is None else arguments, tool=text if table.kind == "tool" else "", uri=uri)
-            decision = self._selection(table, text).judge(context, self._spent_at(at))
-        if server is not None and decision.outcome < server.over and self.budgets.server_spent(server, at):
-            reason = Reason(table.file, self.live.line, server.over.label, f"`limit` {server.text} of this server is used up")
-            decision = Decision(server.over, (reason,))
-        return decision
+            return self.within_budget(self.decide(table, text), table, at)
+        context = self.context({} if arguments is None else arguments, tool=text if table.kind == "tool" else "", uri=uri)
+        selection = self._selection(table, text)
+        decision = selection.judge(context) if at is None else selection.judge(context, self.spent_at(at))
+        return self.within_budget(decision, table, at)
+
+    def within_budget(self, decision: Decision, table: RuleTable, at: float | None) -> Decision:
+        """`decision`, or what the server's own limit says where that is used up at `at` and stricter."""
+        server = self.live.budget
+        if server is None or at is None or decision.outcome >= server.over or not self.budgets.server_spent(server, at):
+            return decision
+        reason = Reason(table.file, self.live.line, server.over.label, f"`limit` {server.text} of this server is used up")
+        return Decision(server.over, (reason,))
 
     def listed(self, table: RuleTable, name: str) -> bool:
         """True where some call of `name` may be let through, or asked for: what a list shows (POLICY.md §3)."""
@@ -208,7 +211,10 @@ class State(msgspec.Struct):
     @property
     def client_facts(self) -> Json:
         """What the client calls itself: ``name`` and ``version``."""
-        known: Json = msgspec.json.decode(self.client) if self.client is not None else {}
+        try:
+            known: Json = msgspec.json.decode(self.client) if self.client is not None else {}
+        except msgspec.DecodeError:
+            return {}  # a lone surrogate: what asks for it can't be told
         return known
 
     def pinned(self, why: str) -> Decision:
@@ -216,7 +222,7 @@ class State(msgspec.Struct):
         return Decision(Outcome.DENY, (Reason(self.guard.file, 0, "deny", f"{why}; `mcpwrap pins` shows it"),))
 
     def greeting(self, result: Json, out: list[Command]) -> Json:
-        """What ``initialize`` or ``server/discover`` gave; changed `instructions` are not passed on (POLICY.md §4)."""
+        """What ``initialize`` or ``server/discover`` gave; changed words (``instructions``) are not passed on (POLICY.md §4)."""
         why = self.guard.greeting(result)
         self.learn(out)
         if not why:
@@ -226,7 +232,7 @@ class State(msgspec.Struct):
             note="altered", answered=True,
         )  # fmt: skip
         self.announce(out, f"{self.server}: {why}; its instructions are held back. `mcpwrap pins` shows the difference")
-        return {name: value for name, value in result.items() if name != "instructions"}
+        return reduced(result, self.server)
 
     def held_by_pins(self, kind: str, names: list[str], out: list[Command]) -> None:
         """Tell the person once about each set of definitions that is held."""
@@ -253,7 +259,8 @@ class State(msgspec.Struct):
                 self._selections[key] = found
         return found
 
-    def _spent_at(self, at: float) -> Callable[[Rule], bool]:
+    def spent_at(self, at: float) -> Callable[[Rule], bool]:
+        """Whether the budget of a rule is used up at `at`."""
         return lambda rule: self.budgets.spent(rule, at)
 
     def next_ref(self) -> str:

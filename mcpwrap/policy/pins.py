@@ -71,21 +71,20 @@ class PinStore:
             StateError: it can't be stored safely.
         """
         taken: dict[Kind, dict[str, Any]] = {}
-        for kind in learned.pinned.complete & learned.complete:
-            digests = learned.pinned.items[kind]
-            items = learned.items[kind]
+        for kind, items in learned.items.items():
+            digests = learned.pinned.items.get(kind, {})
             taken[kind] = {name: each for name, each in items.items() if digests.get(name) == digest(each)}
         said = learned.greeting if learned.greeting is not None and digest(learned.greeting) == learned.pinned.greeting else None
         with self._writing():
             known = self.known(project, server) or Learned()
-            new = {kind: items for kind, items in taken.items() if kind not in known.complete}
+            new = {kind: {**items, **known.items.get(kind, {})} for kind, items in taken.items() if kind not in known.complete}
             self._write(
                 "pins",
                 project,
                 server,
                 Learned(
                     items={**known.items, **new},
-                    complete=known.complete | taken.keys(),
+                    complete=known.complete | (learned.pinned.complete & learned.complete),
                     greeting=said if known.greeting is None else known.greeting,
                 ),
             )
@@ -108,8 +107,12 @@ class PinStore:
         with self._writing():
             before = self.seen(project, server) or Learned()
             kept = {kind: names for kind, names in before.twice.items() if kind not in learned.complete}
+            shown = {
+                kind: items if kind in learned.complete else {**before.items.get(kind, {}), **items}
+                for kind, items in learned.items.items()
+            }
             now = Learned(
-                items={**before.items, **learned.items},
+                items={**before.items, **shown},
                 complete=before.complete | learned.complete,
                 greeting=before.greeting if learned.greeting is None else learned.greeting,
                 twice={**kept, **learned.twice},

@@ -52,6 +52,8 @@ class Run:
             _opening(launcher.asked, found),
         )
         refs = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(4))
+        self._pinned_kinds: set[str] = set()
+        """of what the person was told that it is pinned"""
         self._subject = {"issuer": "local", "sub": _user()}
         self.session = Session(
             server=self._name, refs=refs, rules=found.rules, hold=found.hold, notice=found.notice, world=self._world(found)
@@ -129,9 +131,11 @@ class Run:
         try:
             if learned.first_sight:
                 pins.remember(found.project, self._name, learned)
-                what = ", ".join(f"{len(items)} {kind}{'' if len(items) == 1 else 's'}" for kind, items in learned.items.items())
-                text = f"what {self._name} offers is pinned as it was seen first ({what or 'its greeting'})"
-                say(f"{text}; what changes later is hidden until accepted (`mcpwrap pins`)")
+                text = f"what {self._name} offers is pinned as it was seen first ({_counted(learned) or 'its greeting'})"
+                # a long list comes page by page: it is said once, and recorded each time
+                if not learned.items or learned.items.keys() - self._pinned_kinds:
+                    say(f"{text}; what changes later is hidden until accepted (`mcpwrap pins`)")
+                self._pinned_kinds |= learned.items.keys()
                 self.note("pinned", text)
             pins.note_seen(found.project, self._name, learned)
         except StateError as error:
@@ -162,6 +166,14 @@ class Run:
             withheld=launch.withheld if launch else (),
             place=launch.place if launch else "",
         )
+
+
+def _counted(learned: Learned) -> str:
+    """How many of each kind, in words."""
+    return ", ".join(
+        f"{len(items)} {kind}{'' if len(items) == 1 else 's'}{'' if kind in learned.complete else ' so far'}"
+        for kind, items in learned.items.items()
+    )
 
 
 class Recorder:

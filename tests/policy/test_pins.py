@@ -82,6 +82,32 @@ def test_a_first_sight_is_remembered_whole(store: PinStore) -> None:
     assert store.remembered("/src/other", "files") is None
 
 
+def test_a_list_whose_end_never_comes_is_remembered_page_by_page(store: PinStore) -> None:
+    """Else a server that never ends its list could change in every session."""
+
+    def page(*tools: Def) -> set[int]:
+        guard = PinGuard(store.remembered(ROOT, "files"))
+        hidden = guard.page("tool", list(tools), first=True, last=False)
+        if (learned := guard.learned()) is not None:
+            store.remember(ROOT, "files", learned)
+            store.note_seen(ROOT, "files", learned)
+        return hidden
+
+    assert page(A) == set()
+    assert page(EVIL, B) == {0}
+    assert store.remembered(ROOT, "files") == PinnedServer(None, {"tool": {"a": digest(A), "b": digest(B)}}, frozenset())
+    seen = store.seen(ROOT, "files")
+    assert seen is not None
+    assert seen.items == {"tool": {"a": EVIL, "b": B}}
+    assert seen.complete == frozenset()
+    # the whole list takes nothing away
+    store.remember(ROOT, "files", learn(B, C, guard=PinGuard(store.remembered(ROOT, "files"))))
+    assert store.remembered(ROOT, "files") == PinnedServer(
+        None, {"tool": {"a": digest(A), "b": digest(B), "c": digest(C)}}, frozenset({"tool"})
+    )
+    assert page(C, tool("d")) == {1}
+
+
 def test_a_greeting_alone_is_remembered_and_lists_come_later(store: PinStore) -> None:
     store.remember(ROOT, "files", learn(said=SAID))
     assert store.remembered(ROOT, "files") == PinnedServer(digest(SAID), {}, frozenset())

@@ -118,7 +118,7 @@ def test_nothing_unparsed_is_forwarded_and_what_is_sent_is_the_encoding_of_what_
                 # else it is an answer of our own
                 assert isinstance(out, Result | Error), (event, out)
                 if isinstance(out, Result):
-                    assert out.result.keys() <= {"resultType", "content", "isError"}
+                    assert out.result.keys() <= {"resultType", "content", "isError", "action"}
                 else:
                     assert out.error["code"] in (-32700, -32600, -32601, -32602, -32603, -32002, -32022, -31403)
 
