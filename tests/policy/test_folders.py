@@ -233,6 +233,14 @@ def test_a_config_file_must_be_a_plain_file_and_a_pipe_does_not_hang(tmp_path: P
             read_config(str(path))
 
 
+def test_a_config_file_that_everybody_may_write_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.toml"
+    file.write_text("a = 1")
+    file.chmod(0o666)
+    with pytest.raises(ConfigError, match="writable for everybody"):
+        read_config(str(file))
+
+
 def test_a_config_file_has_a_longest_length(tmp_path: Path) -> None:
     file = tmp_path / "x.toml"
     file.write_bytes(b"#" * FILE_LIMIT)
