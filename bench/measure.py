@@ -2,6 +2,7 @@
 
 import gc
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -337,12 +338,23 @@ def _sampler(name: str, session: Session) -> Sampler:
     return lambda: memory_of(pids)
 
 
+def decisions(run: Run) -> None:
+    """What the decision and reading a policy cost mcpwrap by themselves, in a new process each round."""
+    if "mcpwrap" not in run.variants:
+        return
+    for number in range(run.plan.rounds):
+        done = subprocess.run([sys.executable, "-m", "bench.deciding"], check=True, capture_output=True, text=True, timeout=120)
+        for metric, value in json.loads(done.stdout).items():
+            run.results.add(metric, "mcpwrap", number, value)
+
+
 STEPS: Sequence[tuple[str, Callable[[Run], None]]] = (
     ("starts", starts),
     ("traffic", traffic),
     ("memory", memory),
     ("load", sustained),
     ("slow", slow_sides),
+    ("decisions", decisions),
 )
 
 

@@ -19,6 +19,9 @@ TARGETS = (
     ("no more than 1 MiB of growth under sustained load", "load_growth_mib", "value", 1.0, "most"),
     ("no more than 8 MiB of growth with a slow reader", "slow_reader_mib", "value", 8.0, "most"),
     ("no more than 8 MiB of growth with a deaf server", "deaf_server_mib", "value", 8.0, "most"),
+    ("a decision with 3 expressions in at most 50 µs", "decision_expressions_us", "value", 50.0, "most"),
+    ("a policy without conditions is loaded in at most 30 ms", "load_plain_ms", "value", 30.0, "most"),
+    ("a policy with conditions is loaded in at most 150 ms", "load_conditions_ms", "value", 150.0, "most"),
 )
 
 

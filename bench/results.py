@@ -38,6 +38,12 @@ METRICS = (
     Metric("load_peak_mib", "peak under sustained load (private)", "MiB", 1, None),
     Metric("slow_reader_mib", "growth with a slow reader", "MiB", 1, None),
     Metric("deaf_server_mib", "growth with a deaf server", "MiB", 1, None),
+    Metric("decision_plain_us", "decision by 200 rules without conditions, p50", "µs", 1, None),
+    Metric("decision_expressions_us", "decision by 200 rules, 20 with expressions, 3 of them apply, p50", "µs", 1, None),
+    Metric("decision_paths_us", "the same and 2 more on paths, p50", "µs", 1, None),
+    Metric("load_plain_ms", "loading 200 rules without conditions", "ms", 1, None),
+    Metric("load_conditions_ms", "loading 200 rules, 20 with expressions", "ms", 1, None),
+    Metric("policy_imports_ms", "importing what loads and judges", "ms", 1, None),
 )
 
 

@@ -45,3 +45,37 @@ class NoFacts:
     def relative(self, path: str) -> str | None:
         """None: there is no working folder."""
         return None
+
+
+class Once:
+    """`facts` for one decision: each is asked for once, so that all rules of a decision judge the same."""
+
+    __slots__ = ("_canonical", "_facts", "_paths", "_relative")
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._paths: dict[str, tuple[str, ...] | None] = {}
+        self._canonical: dict[str, str] = {}
+        self._relative: dict[str, str | None] = {}
+
+    def paths(self, text: str) -> tuple[str, ...] | None:
+        """As `Facts.paths`."""
+        if text not in self._paths:
+            self._paths[text] = self._facts.paths(text)
+        return self._paths[text]
+
+    def canonical(self, path: str) -> str:
+        """As `Facts.canonical`."""
+        if path not in self._canonical:
+            self._canonical[path] = self._facts.canonical(path)
+        return self._canonical[path]
+
+    def is_path(self, text: str) -> bool:
+        """As `Facts.is_path`."""
+        return self._facts.is_path(text)
+
+    def relative(self, path: str) -> str | None:
+        """As `Facts.relative`."""
+        if path not in self._relative:
+            self._relative[path] = self._facts.relative(path)
+        return self._relative[path]

@@ -12,6 +12,7 @@ from mcpwrap.core.catalog import Catalog, Inputs, Remembered
 from mcpwrap.core.commands import Announce, Command, Learn, Record
 from mcpwrap.core.conditions import Context
 from mcpwrap.core.entry import Entry
+from mcpwrap.core.facts import Once
 from mcpwrap.core.jsonrpc import Id, Json, encode
 from mcpwrap.core.listing import narrowed
 from mcpwrap.core.methods import INPUT_METHODS, LEGACY, Method
@@ -205,7 +206,7 @@ class State(msgspec.Struct):
             client=self.client_facts,
             session={"id": world.session, "calls": self._count},
             time=world.now(),
-            facts=world.facts,
+            facts=Once(world.facts),
         )
 
     @property
