@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
+from mcpwrap.core.patterns import NAME_LIMIT
 from mcpwrap.core.visible import INVISIBLE
 
 _EMOJI: Final = (
@@ -39,6 +40,11 @@ _LIKE: Final = str.maketrans(
 
 _DIGITS: Final = str.maketrans("01i", "oll")
 
+_TOO_LONG: Final = f"its name is longer than {NAME_LIMIT} characters"
+
+_MARKS_LIMIT: Final = 30
+"""Most combining marks in a row: no writing has more (UAX #15, Stream-Safe Text Format), and sorting takes the square of them."""
+
 _TOGETHER: Final = frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "BOPOMOFO", "HANGUL"})
 """Scripts that stand in one word in the languages of East Asia (UTS #39, highly restrictive)."""
 
@@ -48,12 +54,16 @@ def disguised(name: str) -> str:
 
     NOTE: a name in one script that isn't Latin, and doesn't imitate it, is what it is.
     """
+    if len(name) > NAME_LIMIT:
+        return _TOO_LONG
     if found := INVISIBLE.search(name):
         return f"its name holds the hidden character U+{ord(found[0]):04X}"
     if name.isascii():
         return ""
     import unicodedata  # noqa: PLC0415 - only for a name that isn't ASCII
 
+    if _piled(name):
+        return f"its name has more than {_MARKS_LIMIT} marks on one letter"
     if unicodedata.normalize("NFKC", name) != name:
         return "its name holds characters that stand for others (it isn't its own NFKC)"
     if (plain := name.translate(_LIKE)).isascii():
@@ -69,9 +79,24 @@ def skeleton(name: str) -> str:
     if not name.isascii():
         import unicodedata  # noqa: PLC0415 - only for a name that isn't ASCII
 
+        if _piled(name):
+            name = "".join(c for c in name if not unicodedata.combining(c))
         name = unicodedata.normalize("NFKC", name).translate(_LIKE)
     name = INVISIBLE.sub("", name).casefold()
     return re.sub(r"[\W_]", "", name).replace("rn", "m").translate(_DIGITS)
+
+
+def _piled(name: str) -> bool:
+    """True where more than `_MARKS_LIMIT` marks stand in a row in `name`, before or after it is taken apart."""
+    import unicodedata  # noqa: PLC0415 - only for a name that isn't ASCII
+
+    row = 0
+    for c in name:
+        for each in unicodedata.normalize("NFKD", c):
+            row = row + 1 if unicodedata.combining(each) else 0
+            if row > _MARKS_LIMIT:
+                return True
+    return False
 
 
 class Others:
@@ -88,11 +113,13 @@ class Others:
         """
         if not self._digests:
             return ""
+        if len(name) > NAME_LIMIT:
+            return _TOO_LONG
         if name in self._digests:
             same = found is not None and self._digests[name] == found
             return "" if same else "another server of this project has a tool of that name"
         if self._skeletons is None:
-            self._skeletons = {skeleton(other): other for other in self._digests}
+            self._skeletons = {skeleton(other): other for other in self._digests if len(other) <= NAME_LIMIT}
         other = self._skeletons.get(skeleton(name))
         return f"its name looks like `{other}`, a tool of another server of this project" if other else ""
 

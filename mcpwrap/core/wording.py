@@ -22,8 +22,9 @@ _SENTENCE: Final = re.compile(r"[.!?;](?=\s|$)|\n")
 def words(text: str) -> tuple[str, ...]:
     """The skeletons of the words in `text`; camel and snake case are taken apart, accents and hidden characters taken away."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKD", INVISIBLE.sub("", text))
-        text = "".join(c for c in text if not unicodedata.combining(c))
+        # one by one: the marks are taken away, so their order, which takes the square of their number to make, doesn't matter
+        apart = (each for c in INVISIBLE.sub("", text) for each in unicodedata.normalize("NFKD", c))
+        text = "".join(c for c in apart if not unicodedata.combining(c))
     return tuple(filter(None, map(skeleton, re.split(r"[\W_]+", _CAMEL.sub(" ", text)))))
 
 

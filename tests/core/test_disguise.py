@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import pytest
 
 from mcpwrap.core.disguise import Others, disguised, hidden_in, skeleton
+from mcpwrap.core.patterns import NAME_LIMIT
 
 
 @pytest.mark.parametrize("name", ["read_file", "a/b.c-d", "", "café", "検索API", "читать", "ファイルを読む", "파일_읽기"])
@@ -86,3 +88,55 @@ def test_another_servers_name_is_an_imitation_unless_the_definition_is_the_same(
 def test_names_without_digests_are_never_the_same() -> None:
     assert Others(frozenset({"x"})).imitated("x", "d") == "another server of this project has a tool of that name"
     assert Others(frozenset()).imitated("x", "d") == ""
+
+
+MARKS = "\u0315\u0300"
+"""Two marks that normalising puts into the other order."""
+
+
+class Letters(str):
+    """A name that mustn't be looked at."""
+
+    __slots__ = ()
+
+    def isascii(self) -> bool:
+        raise AssertionError
+
+    def translate(self, table: Any) -> str:
+        raise AssertionError
+
+    def __iter__(self) -> Any:
+        raise AssertionError
+
+
+def test_a_name_that_no_rule_matches_is_disguised_before_anything_is_computed_on_it() -> None:
+    why = f"its name is longer than {NAME_LIMIT} characters"
+    long = Letters("é" * (NAME_LIMIT + 1))
+    assert disguised(long) == why
+    assert Others({"x": "d"}).imitated(long, "d") == why
+    assert Others({long: "d", "x": "d"}).imitated(long, "d") == why
+    assert (
+        Others({long: "d", "a_b": "d"}).imitated("ab", "d") == "its name looks like `a_b`, a tool of another server of this project"
+    )
+    assert disguised("é" * NAME_LIMIT) == ""
+
+
+@pytest.mark.parametrize("name", ["e" + MARKS * 16, "\u0390" + "\u0301" * 29, "a" + "\u0344" * 16])
+def test_a_pile_of_marks_is_disguised_without_being_sorted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = unicodedata.normalize
+
+    def normalize(form: Any, text: str) -> str:
+        assert sum(map(bool, map(unicodedata.combining, text))) <= 30
+        return real(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", normalize)
+    assert disguised(name) == "its name has more than 30 marks on one letter"
+    assert skeleton("x" + name) == skeleton("x" + name[0])
+    assert disguised("e" + "\u0323" * 30) != "its name has more than 30 marks on one letter"
+
+
+def test_hidden_characters_are_found_at_the_end_of_what_is_nearly_harmless() -> None:
+    for part in ("👧\u200d", "1\ufe0f", "👧\ufe0f\u200d👧", "👧"):
+        assert hidden_in({"description": part * 100_000 + "\u200b"}).startswith("U+")
+    assert hidden_in({"description": "👧\u200d" * 100_000 + "👧"}) == ""
+    assert hidden_in(["x" * 1000] * 10_000) == ""

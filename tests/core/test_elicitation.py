@@ -345,3 +345,7 @@ def test_the_urls_of_an_error_are_read() -> None:
 )
 def test_urls_that_cant_be_read_are_none(data: Any) -> None:
     assert urls_of(data) is None
+
+
+def test_a_pile_of_marks_hides_no_word() -> None:
+    assert refusal(form(**{"pass" + "\u0315\u0300" * 4000 + "word": {"type": "string"}})) == SECRET
