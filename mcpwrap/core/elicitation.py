@@ -34,6 +34,9 @@ _FIELD: Final = frozenset({"type", "title", "description", "format", "enum", "en
 _HOLDING: Final = frozenset({"enum", "enumNames", "oneOf", "anyOf", "items", "default", "examples"})
 """Names of a field under which an array or an object may stand."""
 
+_ALTERNATIVES: Final = ("oneOf", "anyOf")
+_LISTS: Final = frozenset({"enum", "enumNames", *_ALTERNATIVES})
+
 _PRIMITIVES: Final = frozenset({"string", "number", "integer", "boolean"})
 _OUR_ANSWERS: Final = {"deny", "allow"}
 """What mcpwrap itself would offer to choose from, in a field ``decision`` (PROTOCOL.md §3)."""
@@ -146,16 +149,25 @@ def _field_refusal(name: str, field: Any) -> str:
     if type(field) is not dict or miscased(field, _FIELD) or _holds_more(field, _HOLDING):
         return _NOT_FLAT
     inner = field.get("items") if field.get("type") == "array" else field
-    options = _options(inner) if type(inner) is dict else None
-    if options is None:
+    if type(inner) is not dict:
         return _NOT_FLAT
-    for text in (name, *_texts(field, "title", "description", "default"), *options):
+    many = inner is not field
+    if many and (miscased(inner, _FIELD) or _holds_more(inner, _LISTS) or not _LISTS.isdisjoint(field)):
+        return _NOT_FLAT
+    labels = _labels(inner)
+    if labels is None:
+        return _NOT_FLAT
+    for text in (name, *_texts(field, "title", "description", "default"), *_texts(inner, "title", "description"), *labels):
         if why := _text_refusal(text):
             return why
-    if options:
-        # what is chosen, not typed, is no secret
-        return "it passes itself off as mcpwrap" if name == "decision" and set(options) == _OUR_ANSWERS else ""
-    kinds = _kinds(field)
+    if options := _options(inner):
+        if name == "decision" and options == _OUR_ANSWERS:
+            return "it passes itself off as mcpwrap"
+        if not many and _chosen_everywhere(field, options):
+            return ""
+        kinds: set[Any] = {"string"}
+    else:
+        kinds = _kinds(field)
     if not kinds or not kinds <= _PRIMITIVES:
         return _NOT_FLAT
     return "it asks for a secret" if kinds != {"boolean"} and _asks(name, field, number="string" not in kinds) else ""
@@ -163,7 +175,7 @@ def _field_refusal(name: str, field: Any) -> str:
 
 def _asks(name: str, field: Json, *, number: bool) -> bool:
     return (
-        any("password" in text.lower() for text in _texts(field, "format"))
+        _hides(field)
         or any(asks_as_field(text, number=number) for text in (name, *_texts(field, "title")))
         or any(asks_in_prose(text) for text in _texts(field, "description"))
     )
@@ -178,26 +190,48 @@ def _texts(value: Json, *names: str) -> list[str]:
     return [text for name in names if type(text := value.get(name)) is str]
 
 
-def _alternatives(field: Json) -> Any:
-    return field.get("oneOf", field.get("anyOf"))
+def _alternatives(field: Json) -> list[Json]:
+    return [each for name in _ALTERNATIVES for each in field.get(name) or ()]
 
 
 def _kinds(field: Json) -> set[Any]:
     """The types of what is typed into a field; SDKs write an optional one as ``anyOf`` with ``null``."""
-    alternatives = _alternatives(field)
-    kinds = {field.get("type")} if alternatives is None else {each.get("type") for each in alternatives}
-    return kinds - {"null"}
+    kinds = {each.get("type") for each in _alternatives(field)}
+    return (kinds | {field.get("type")} if "type" in field or not kinds else kinds) - {"null"}
 
 
-def _options(field: Json) -> list[str] | None:
-    """What a person chooses from, in texts; empty for a field to type into, None for one that MCP doesn't have."""
-    enum, names, alternatives = field.get("enum"), field.get("enumNames", []), _alternatives(field)
-    if enum is not None:
-        return [str(each) for each in (*enum, *names)] if type(enum) is list and type(names) is list else None
-    if alternatives is None:
-        return []
-    if type(alternatives) is not list or any(type(each) is not dict or _holds_more(each, ()) for each in alternatives):
+def _labels(field: Json) -> list[str] | None:
+    """All texts that a person may see to choose from; None for a field that MCP doesn't have."""
+    lists = {name: value for name in _LISTS if (value := field.get(name)) is not None}
+    if any(type(value) is not list for value in lists.values()):
         return None
-    if all("const" in each for each in alternatives):
-        return [str(text) for each in alternatives for text in (each["const"], *_texts(each, "title"))]
-    return []
+    alternatives = _alternatives(field)
+    if any(type(each) is not dict or _holds_more(each, ()) for each in alternatives):
+        return None
+    plain = [str(each) for name in ("enum", "enumNames") for each in lists.get(name, ())]
+    return plain + [str(text) for each in alternatives for text in (each.get("const", ""), *_texts(each, "title", "description"))]
+
+
+def _options(field: Json) -> set[str]:
+    """The values that a person surely chooses from; none where something may be typed, or where lists differ in what they offer."""
+    if field.get("type", "string") != "string":
+        return set()
+    consts = ([each.get("const") for each in found] for name in _ALTERNATIVES if (found := field.get(name)) is not None)
+    lists = [*consts, *([enum] if (enum := field.get("enum")) is not None else [])]
+    if not lists or any(type(each) is not str for values in lists for each in values):
+        return set()
+    first = set(lists[0])
+    return first if all(set(values) == first for values in lists) else set()
+
+
+def _chosen_everywhere(field: Json, options: set[str]) -> bool:
+    """True where every client lets a person choose, so that the name of the field may be that of a secret.
+
+    ``enum`` is as old as elicitation. A client that doesn't know ``oneOf``, ``anyOf`` or arrays of choices (2025-11-25) may show a
+    box to type into, and who is offered a single value is asked for another.
+    """
+    return field.get("enum") is not None and "type" in field and len(options) > 1 and not _hides(field)
+
+
+def _hides(field: Json) -> bool:
+    return any("password" in text.lower() for text in _texts(field, "format"))

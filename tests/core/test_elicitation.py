@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 import pytest
@@ -30,6 +31,9 @@ def field(**members: Any) -> dict[str, Any]:
         form(colour={"type": "string", "oneOf": [{"const": "r", "title": "Red"}, {"const": "g"}]}),
         form(colours={"type": "array", "items": {"type": "string", "enum": ["r"]}, "minItems": 1, "default": ["r"]}),
         form(colours={"type": "array", "items": {"anyOf": [{"const": "r", "title": "Red"}]}}),
+        form(level={"type": "integer", "enum": [1, 2]}, empty={"type": "string", "enum": [], "oneOf": None}),
+        form(both={"type": "string", "enum": ["r", "g"], "oneOf": [{"const": "g", "title": "Green"}, {"const": "r"}]}),
+        form(items={"type": "string", "items": {"type": "string"}}),
         form(note={"anyOf": [{"type": "string"}, {"type": "null"}], "title": "Note", "default": None}),
         # what is ticked or chosen is no secret
         form(savePassword={"type": "boolean", "title": "Remember the password"}),
@@ -174,6 +178,9 @@ def test_what_passes_for_mcpwrap_is_refused_wherever_it_stands(text: str) -> Non
         field(enum=["a", text]),
         field(enum=["a"], enumNames=[text]),
         form(x={"type": "array", "items": {"anyOf": [{"const": "a", "title": text}]}}),
+        form(x={"type": "array", "items": {"enum": ["a"], "title": text}}),
+        field(oneOf=[{"const": "a", "description": text}]),
+        field(oneOf=[{"const": text}], enum=["a"]),
         {"message": "m", "requestedSchema": {"type": "object", "properties": {}, "title": text}},
         {"mode": "url", "message": text, "url": "https://a.example/"},
     ):
@@ -187,6 +194,7 @@ def test_what_only_sounds_like_mcpwrap_passes(text: str) -> None:
 
 def test_mcpwraps_own_form_is_refused() -> None:
     assert refusal(form(decision={"type": "string", "enum": ["deny", "allow"]})) == IMITATION
+    assert refusal(form(decision={"type": "string", "enum": ["allow", "deny"], "enumNames": ["Yes", "No"]})) == IMITATION
     assert refusal(form(decision={"type": "string", "enum": ["deny", "allow", "later"]})) == ""
     assert refusal(form(rule={"type": "string", "enum": ["deny", "allow"]})) == ""
 
@@ -220,6 +228,15 @@ def test_mcpwraps_own_form_is_refused() -> None:
                 {"type": "array", "items": [{"type": "string"}]},
                 {"type": "string", "enum": {"a": 1}},
                 {"type": "string", "enum": ["a"], "enumNames": {"a": 1}},
+                {"type": "array", "items": {"anyOf": [{"const": "a"}]}, "anyOf": [{"type": "string"}]},
+                {"type": "array", "items": {"anyOf": [{"const": "a"}], "properties": {"password": {}}}},
+                {"type": "array", "items": {"enum": ["a"], "Enum": ["password"]}},
+                {"type": "array", "items": {"type": "integer", "enum": ["a"]}},
+                {"type": "vendor", "enum": ["a"]},
+                {"type": "string", "enum": ["a"], "enumNames": 7},
+                {"type": "string", "oneOf": 0},
+                {"type": "string", "oneOf": ["a"]},
+                {"anyOf": [{"type": "null"}]},
                 {"anyOf": {"type": "string"}},
                 {"anyOf": ["string"]},
                 {"anyOf": [{"type": "object"}]},
@@ -347,5 +364,59 @@ def test_urls_that_cant_be_read_are_none(data: Any) -> None:
     assert urls_of(data) is None
 
 
-def test_a_pile_of_marks_hides_no_word() -> None:
+def test_a_pile_of_marks_hides_no_word_and_isnt_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = unicodedata.normalize
+
+    def normalize(form: Any, text: str) -> str:
+        assert sum(map(bool, map(unicodedata.combining, text))) <= 1
+        return real(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", normalize)
     assert refusal(form(**{"pass" + "\u0315\u0300" * 4000 + "word": {"type": "string"}})) == SECRET
+
+
+CHOSEN = {"type": "string", "enum": ["ci", "deploy"]}
+"""What every client shows as a choice, whatever revision it speaks."""
+
+CONSTS = [{"const": "ci", "title": "CI"}, {"const": "deploy"}]
+
+
+@pytest.mark.parametrize(
+    "sham",
+    [
+        {"type": "string", "enum": []},
+        {"type": "string", "enum": [], "enumNames": ["CI", "Deploy"]},
+        {"type": "string", "enum": ["ci"]},
+        {"type": "string", "enum": ["", ""]},
+        {"type": "string", "enumNames": ["CI", "Deploy"]},
+        {"type": "string", "enum": ["ci", 7]},
+        {"type": "string", "enum": None, "oneOf": CONSTS},
+        {"type": "string", "oneOf": []},
+        {"type": "string", "anyOf": []},
+        {"type": "string", "oneOf": CONSTS[:1]},
+        # a client of 2025-06-18 doesn't know these, and shows a box to type into
+        {"type": "string", "oneOf": CONSTS},
+        {"type": "string", "anyOf": CONSTS},
+        {"anyOf": CONSTS},
+        {"type": "array", "items": {"type": "string", "enum": ["ci", "deploy"]}},
+        {"type": "array", "items": {"anyOf": CONSTS}},
+        # what may be typed beside what is chosen
+        {**CHOSEN, "anyOf": [{"type": "string"}]},
+        {**CHOSEN, "oneOf": [{"type": "string"}, {"type": "null"}]},
+        {"type": "string", "anyOf": [{"type": "integer"}]},
+        {"type": "boolean", "anyOf": [{"type": "string"}]},
+        {**CHOSEN, "oneOf": [{"const": "else", "type": "string"}]},
+        {**CHOSEN, "format": "password"},
+    ],
+)
+def test_a_choice_that_may_be_a_box_to_type_into_takes_no_secret(sham: dict[str, Any]) -> None:
+    for params in (form(api_key=sham), form(x={**sham, "title": "API key"}), form(x={**sham, "description": "Enter your API key"})):
+        assert refusal(params) == SECRET
+    if "format" in sham:
+        return
+    assert refusal(form(colour={**sham, "title": "Colour"})) == ""
+
+
+def test_what_every_client_shows_as_a_choice_may_be_called_like_a_secret() -> None:
+    for chosen in (CHOSEN, {**CHOSEN, "oneOf": CONSTS}, {**CHOSEN, "enumNames": ["CI", "Deploy"]}):
+        assert refusal(form(api_key={**chosen, "title": "API key", "description": "Enter your API key"})) == ""
