@@ -150,7 +150,12 @@ def _tables(rules: ServerRules, *, width: int, ink: Ink) -> Iterator[str]:
 def _rule_rows(table: RuleTable) -> Iterator[tuple[str, str]]:
     for rule in sorted(table.rules, key=lambda rule: rule.effect):
         if rule.patterns:
-            yield rule.effect.label, f"{_patterns(rule)}{spell_out(terms(rule))}  :{rule.patterns[0].line}"
+            yield rule.effect.label, f"{_patterns(rule)}{_reason(rule)}{spell_out(terms(rule))}  :{rule.patterns[0].line}"
+
+
+def _reason(rule: Rule) -> str:
+    """The file's own words, which the model reads; before what may end in an expression, which may say anything."""
+    return spell_out(f" (reason {json.dumps(rule.why, ensure_ascii=False)})") if rule.why else ""
 
 
 def _patterns(rule: Rule) -> str:

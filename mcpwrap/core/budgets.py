@@ -13,7 +13,8 @@ from mcpwrap.core.rules import Budget, Rule
 KEPT: Final = 100_000
 """Longest window that is kept, in calls; a limit above it is refused when the file is read."""
 
-_Key = tuple[str, ...]
+_Key = tuple[object, ...]
+"""The identity of a rule; empty for the server's own table."""
 
 
 class Budgets:
@@ -27,7 +28,7 @@ class Budgets:
 
     def spent(self, rule: Rule, at: float) -> bool:
         """True where one call more would be past the rule's limit."""
-        return rule.budget is not None and self._over(rule.budget, _key(rule), at)
+        return rule.budget is not None and self._over(rule.budget, rule.identity, at)
 
     def server_spent(self, budget: Budget, at: float) -> bool:
         """The same for the budget of the server's own table."""
@@ -35,9 +36,10 @@ class Budgets:
 
     def count(self, rules: tuple[Rule, ...], server: Budget | None, at: float) -> None:
         """Count one call that was let through by `rules`."""
-        for rule in rules:
-            if rule.budget is not None:
-                self._add(rule.budget, _key(rule), at)
+        # a rule that stands there twice counts a call once
+        for key, budget in {rule.identity: rule.budget for rule in rules}.items():
+            if budget is not None:
+                self._add(budget, key, at)
         if server is not None:
             self._add(server, (), at)
 
@@ -61,8 +63,3 @@ class Budgets:
         else:
             # as many as the limit has are enough to know that it is reached
             self._windows.setdefault(key, deque(maxlen=budget.count)).append(at)
-
-
-def _key(rule: Rule) -> _Key:
-    budget = rule.budget.text if rule.budget is not None else ""
-    return (rule.file, rule.effect.label, budget, *(pattern.text for pattern in rule.patterns))

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from mcpwrap.core.conditions import Conditions, Context
+from mcpwrap.core.conditions import Conditions, Constraint, Context
 from mcpwrap.core.outcome import Outcome
 from mcpwrap.core.patterns import HOLE, NAME_LIMIT, Hole, Pattern, PatternError, Text
 
@@ -33,6 +33,7 @@ __all__ = [
     "Selection",
     "ServerRules",
     "Text",
+    "told",
 ]
 
 
@@ -52,7 +53,7 @@ class Rule(msgspec.Struct, frozen=True):
     """One list of a table: an effect, its patterns, and the names that ``!`` takes out of this list.
 
     `admits` is true for rules of the file that defines the server; only those let anything through. `why` is the file's own
-    ``reason``, "" where it gives none.
+    ``reason``, "" where it gives none; `kind` what the rule is about (tools, resources, …), as its table is called.
     """
 
     effect: Outcome
@@ -63,11 +64,18 @@ class Rule(msgspec.Struct, frozen=True):
     why: str = ""
     conditions: Conditions | None = None
     budget: Budget | None = None
+    kind: str = ""
 
     @property
     def plain(self) -> bool:
         """True where its patterns alone decide whether it counts."""
         return self.conditions is None and self.budget is None
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """All that it says, and where it counts, but not its lines: two rules of one identity are the same."""
+        texts = tuple(tuple(pattern.text for pattern in patterns) for patterns in (self.patterns, self.excluded))
+        return (self.file, self.kind, self.admits, self.effect, *texts, told(self.conditions), self.budget, self.why)
 
     def match(self, text: str) -> Pattern | None:
         """The first pattern that matches `text`, unless the list takes it out."""
@@ -93,6 +101,20 @@ class Rule(msgspec.Struct, frozen=True):
             if pattern.touches(text):
                 return None if any(x.covers(text) for x in self.excluded) else pattern
         return None
+
+
+def told(conditions: Conditions | None) -> tuple[object, ...]:
+    """What conditions say, exactly: two texts for people might look the same. Empty where there are none."""
+    if conditions is None:
+        return ()
+    keyed = (tuple((key, _constraint(constraint)) for key, constraint in each) for each in (conditions.args, conditions.unless))
+    return (*keyed, conditions.when.text if conditions.when is not None else None)
+
+
+def _constraint(constraint: Constraint) -> tuple[object, ...]:
+    # of values the spelling: 1 and true are equal in Python, and not here
+    globs = tuple(pattern.text for pattern in constraint.glob)
+    return constraint.within, constraint.host, globs, repr(constraint.one_of), repr(constraint.max)
 
 
 def _unfit(text: Text) -> str:

@@ -16,9 +16,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from mcpwrap.core.conditions import Conditions, Constraint
 from mcpwrap.core.patterns import HOLE, Pattern, Text
-from mcpwrap.core.rules import Budget, Outcome, Rule, RuleTable
+from mcpwrap.core.rules import Budget, Outcome, Rule, RuleTable, told
 
 RuleChange = tuple[bool, str, int]
 """Whether it may loosen, the text, and the line in the new file (0 where nothing there stands for it)."""
@@ -111,13 +110,36 @@ def changed_rules(old: tuple[RuleTable, RuleTable], new: tuple[RuleTable, RuleTa
             yield not (rule.effect is Outcome.DENY or admitted), f"– → {said(rule)}", _line(rule)
             continue
         gone.remove(before)
-        same = _told(before.conditions) == _told(rule.conditions)
+        same = told(before.conditions) == told(rule.conditions)
         stricter = same and rule.effect >= before.effect and at_least_as_tight(rule.budget, before.budget)
         harmless = stricter or not _leaves(before, new)
         no_more = rule.effect is Outcome.DENY or admitted or (same and _admits_no_more(rule.effect, before.effect))
         yield not (harmless and no_more), f"{said(before)} → {said(rule)}", _line(rule)
     for rule in gone:
         yield _leaves(rule, new), f"{said(rule)} → –", 0
+
+
+def changed_reasons(old: RuleTable | None, new: RuleTable) -> Iterator[RuleChange]:
+    """What differs in the ``reason`` of a rule that stayed or came: it is the file's own text, and the model reads it."""
+    left = list(old.rules) if old is not None else []
+    changed: list[Rule] = []
+    for rule in new.rules:
+        same = next((each for each in left if (_identity(each), each.why) == (_identity(rule), rule.why)), None)
+        if same is not None:
+            left.remove(same)
+        elif rule.patterns:
+            changed.append(rule)
+    for rule in changed:
+        before = next((each for each in left if _identity(each) == _identity(rule)), None)
+        if before is not None:
+            left.remove(before)
+        elif not rule.why:
+            continue
+        yield bool(rule.why), f"{said(rule)}  {_words(before)} → {_words(rule)}", _line(rule)
+
+
+def _words(rule: Rule | None) -> str:
+    return json.dumps(rule.why, ensure_ascii=False) if rule is not None and rule.why else "–"
 
 
 def _without(rules: Sequence[Rule], others: Sequence[Rule]) -> list[Rule]:
@@ -133,25 +155,11 @@ def _without(rules: Sequence[Rule], others: Sequence[Rule]) -> list[Rule]:
 
 
 def _identity(rule: Rule) -> tuple[object, ...]:
-    return rule.effect, _names(rule), _told(rule.conditions), rule.budget
+    return rule.effect, _names(rule), told(rule.conditions), rule.budget
 
 
 def _names(rule: Rule) -> tuple[list[str], list[str]]:
     return sorted({pattern.text for pattern in rule.patterns}), sorted({pattern.text for pattern in rule.excluded})
-
-
-def _told(conditions: Conditions | None) -> object:
-    """What conditions say, exactly: two texts for people might look the same."""
-    if conditions is None:
-        return None
-    keyed = [[(key, _constraint(constraint)) for key, constraint in each] for each in (conditions.args, conditions.unless)]
-    return keyed, conditions.when.text if conditions.when is not None else None
-
-
-def _constraint(constraint: Constraint) -> tuple[object, ...]:
-    # of values the spelling: 1 and true are equal in Python, and not here
-    globs = tuple(pattern.text for pattern in constraint.glob)
-    return constraint.within, constraint.host, globs, repr(constraint.one_of), repr(constraint.max)
 
 
 def _line(rule: Rule) -> int:

@@ -15,6 +15,7 @@ from mcpwrap.policy.changed_rules import (
     admitted,
     at_least_as_tight,
     budget_text,
+    changed_reasons,
     changed_rules,
     outcomes,
     parted,
@@ -135,6 +136,8 @@ def _table(server: str, kind: str, old: RuleTable | None, new: RuleTable) -> Ite
             yield from _excluded(title, text, before, after, line)
     for loosens, text, line in changed_rules((old_plain, old_rest), (new_plain, new_rest)):
         yield "loosens" if loosens else "tightens", f"{title} › rule  {text}", line
+    for loosens, text, line in changed_reasons(old, new):
+        yield "loosens" if loosens else "tightens", f"{title} › reason of {text}", line
 
 
 def _find(text: str, before: Mapping[_Entry, _Found], after: Mapping[_Entry, _Found], line: int) -> tuple[int, Pattern]:

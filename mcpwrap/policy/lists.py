@@ -57,6 +57,7 @@ class PatternList(msgspec.Struct, frozen=True):
             self.raw.why,
             self.raw.conditions(variables),
             self.raw.budget,
+            self.kind,
         )
 
     def parse(self, text: str, line: int, variables: Mapping[str, str]) -> Pattern:

@@ -57,6 +57,7 @@ unless.path = { within = "${project}/docs" }
 deny = ["*"]
 args."*" = { glob = "**/.env" }
 when = "true // \\u001b[2J"
+reason = 'not \u202e "these"'
 [[servers.files.rules]]
 allow = ["search_files"]
 limit = "30/min"
@@ -70,12 +71,23 @@ allow = [{ within = "${project}" }]
         text = " ".join(plain(person.reads("[y/N] "), shop).split())
     for line in (
         " at most limit = 500/session (past it: ask) ",
-        " allow search_files with limit = 30/min (past it: deny) :22 ",
+        " allow search_files with limit = 30/min (past it: deny) :23 ",
         ' ask edit_* but not edit_notes with unless.path { within = "${project}/docs" } :15 ',
-        r""" deny * with args."*" { glob = "**/.env" }, when true // \u{1b}[2J :18 """,
-        ' resources allow * with { within = "${project}" } :26 ',
+        r""" deny * (reason "not \u{202e} \"these\"") with args."*" { glob = "**/.env" }, when true // \u{1b}[2J :18 """,
+        ' resources allow * with { within = "${project}" } :27 ',
     ):
         assert line in text
+
+
+def test_a_reason_that_changed_is_shown(trusted: Project, at_terminal: At) -> None:
+    rule = '[[servers.files.rules]]\ndeny = ["move_file"]\nreason = "GIVEN"\n'
+    for given, shown in (("not here", '– → "not here"'), ("ask \u202e", '"not here" → "ask \\u{202e}"')):
+        trusted.write(FILE + rule.replace("GIVEN", given))
+        with at_terminal("trust") as person:
+            text = person.reads("diff] ")
+            person.types("y")
+            assert person.ends() == 0
+        assert f'loosens  files › reason of deny = ["move_file"]  {shown}  :17' in text
 
 
 def test_after_a_change_a_rule_that_was_widened_loosens(trusted: Project, at_terminal: At) -> None:

@@ -1,7 +1,13 @@
 """Budgets (POLICY.md §2): counts over a sliding window or over the session, in a session's own time."""
 
+from typing import Any
+
+import msgspec
+import pytest
+
 from mcpwrap.core.budgets import Budgets
-from mcpwrap.core.conditions import Context
+from mcpwrap.core.cel import compile_when
+from mcpwrap.core.conditions import Conditions, Constraint, Context
 from mcpwrap.core.rules import Budget, Outcome, Pattern, Rule, RuleTable
 
 
@@ -33,6 +39,57 @@ def test_the_servers_own_budget_counts_every_call() -> None:
     budgets.count((rule(None),), whole, 0.0)
     assert budgets.server_spent(whole, 0.0)
     assert not budgets.spent(rule(None), 0.0)
+
+
+LIMIT = Budget(1, None, text="limit = 1/session")
+ONE = rule(LIMIT)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"file": "config.toml"},
+        {"kind": "prompts"},
+        {"admits": False},
+        {"effect": Outcome.LOG},
+        {"patterns": (Pattern.parse("a*", line=1),)},
+        {"excluded": (Pattern.parse("ab", line=1),)},
+        {"patterns": (), "excluded": ONE.patterns},
+        {"conditions": Conditions()},
+        {"conditions": Conditions(args=(("x", Constraint(max=1)),))},
+        {"conditions": Conditions(args=(("x", Constraint(max=1.0)),))},
+        {"conditions": Conditions(unless=(("x", Constraint(max=1)),))},
+        {"conditions": Conditions(args=(("x", Constraint(one_of=(1,))),))},
+        {"conditions": Conditions(args=(("x", Constraint(one_of=(True,))),))},
+        {"conditions": Conditions(args=(("x", Constraint(within=("a",))),))},
+        {"conditions": Conditions(args=(("x", Constraint(host=("a",))),))},
+        {"conditions": Conditions(args=(("x", Constraint(glob=(Pattern.parse("a", line=0, path=True),))),))},
+        {"conditions": Conditions(when=compile_when("args.x == 1"))},
+        {"budget": Budget(1, None, over=Outcome.DENY, text="limit = 1/session")},
+        {"budget": Budget(1, None, 7, text="limit = 1/session")},
+        {"why": "once is enough"},
+    ],
+)
+def test_rules_that_differ_in_anything_have_each_their_own_count(other: dict[str, Any]) -> None:
+    budgets, another = Budgets(), msgspec.structs.replace(ONE, **other)
+    assert budgets.spent(another, 0.0) is False
+    budgets.count((ONE,), None, 0.0)
+    assert budgets.spent(ONE, 0.0)
+    assert not budgets.spent(another, 0.0)
+    budgets.count((another,), None, 0.0)
+    assert budgets.spent(msgspec.structs.replace(another, patterns=tuple(again(p) for p in another.patterns)), 0.0)
+
+
+def test_a_rule_that_stands_there_twice_counts_a_call_once() -> None:
+    budgets, twice = Budgets(), rule(Budget(2, None, text="limit = 2/session"))
+    budgets.count((twice, rule(twice.budget, line=9)), None, 0.0)
+    assert not budgets.spent(twice, 0.0)
+    budgets.count((twice, rule(twice.budget, line=9)), None, 0.0)
+    assert budgets.spent(twice, 0.0)
+
+
+def again(pattern: Pattern) -> Pattern:
+    return Pattern.parse(pattern.text, line=pattern.line + 7)
 
 
 def test_a_budget_of_bytes_alone_counts_no_calls() -> None:

@@ -210,9 +210,33 @@ X1, X2 = "args.x = { max = 1 }", "args.x = { max = 2 }"
             None,
         ),
         (f"{RULE}allow = ['m']\nargs.x = {{ glob = 'a' }}", f"{RULE}allow = ['m']\nargs.x = {{ glob = 'b' }}", None),
-        # order, reasons and two of the same
+        # order and two of the same
         (f"{RULE}allow = ['a']\n{X1}\n{RULE}deny = ['b']\n{X2}", f"{RULE}deny = ['b']\n{X2}\n{RULE}allow = ['a']\n{X1}", []),
-        (f"{RULE}deny = ['b']\n{X2}", f"{RULE}deny = ['b']\n{X2}\nreason = 'why'", []),
+        # words that the model reads
+        (
+            f"{RULE}ask = ['b']\nlimit = '3/s'",
+            f"{RULE}ask = ['b']\nlimit = '3/s'\nreason = 'say \"yes\"'",
+            [("loosens", 'f › reason of ask = ["b"] with limit = 3/s (past it: ask)  – → "say \\"yes\\""', 3)],
+        ),
+        (
+            f"{RULE}deny = ['b']\nreason = 'a'",
+            f"{RULE}deny = ['b']\nreason = 'b'",
+            [("loosens", 'f › reason of deny = ["b"]  "a" → "b"', 3)],
+        ),
+        (f"{RULE}deny = ['b']\nreason = 'a'", f"{RULE}deny = ['b']", [("tightens", 'f › reason of deny = ["b"]  "a" → –', 3)]),
+        (f"{RULE}deny = ['b']\nreason = 'a'", f"\n{RULE}deny = ['b']\nreason = 'a'", []),
+        (f"{RULE}deny = ['b']\nreason = 'a'\n{RULE}deny = []\nreason = 'b'", f"{RULE}deny = ['b']\nreason = 'a'", []),
+        (f"{RULE}deny = ['b']\nreason = 'a'", f"{RULE}deny = ['b']\nreason = 'a'\n{RULE}deny = []\nreason = 'b'", []),
+        (
+            f"{RULE}deny = ['b']\nreason = 'a'\n{RULE}deny = ['b']\nreason = 'b'",
+            f"{RULE}deny = ['b']\nreason = 'c'\n{RULE}deny = ['b']\nreason = 'a'",
+            [("loosens", 'f › reason of deny = ["b"]  "b" → "c"', 3)],
+        ),
+        (
+            "",
+            f"{RULE}deny = ['b']\nreason = 'a'",
+            [("loosens", 'f › reason of deny = ["b"]  – → "a"', 3)],
+        ),
         (
             f"{RULE}allow = ['b']\nlimit = '3/s'\n{RULE}allow = ['b']\nlimit = '3/s'",
             f"{RULE}allow = ['b']\nlimit = '3/s'",

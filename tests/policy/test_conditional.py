@@ -156,3 +156,11 @@ def test_no_value_can_pass_for_another_condition_where_rules_are_shown(tmp_path:
     rules = rules_for(load(text, tmp_path), "f", (), ())
     texts = [rule.conditions.text for rule in (*rules.tools.rules, *rules.resources.rules) if rule.conditions]
     assert texts == [r'args."a.b" { one_of = ["x\" }, args.y { one_of = \"z", "\u001b"] }', '{ within = "${project}" }']
+
+
+def test_limits_of_tools_and_of_prompts_are_counted_apart_and_an_edit_elsewhere_changes_nothing() -> None:
+    limit = 'allow = ["a"]\nlimit = "1/session"\n'
+    text = f"[[servers.f.rules]]\n{limit}[[servers.f.prompts.rules]]\n{limit}"
+    before, after = (load_project(t.encode(), file="f", root="/s", home="/h").servers["f"].tables for t in (text, "\n\n" + text))
+    assert before["tools"].rules[0].identity != before["prompts"].rules[0].identity
+    assert before["tools"].rules[0].identity == after["tools"].rules[0].identity
