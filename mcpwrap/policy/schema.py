@@ -32,18 +32,22 @@ _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 def json_schema(which: Which) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a file: what this version of mcpwrap accepts, and no key more.
 
-    Patterns, substitutions, expressions and most of what depends on several keys are checked by `mcpwrap check` only.
+    Patterns, substitutions and expressions are checked by `mcpwrap check` only.
     """
     return {"$schema": _DRAFT, "title": FILES[which].doc, **_schema(FILES[which])}
 
 
 def _schema(shape: Shape) -> dict[str, Any]:
     match shape:
-        case Table(doc, keys, needs, one):
+        case Table(doc, keys, needs, one, beside, without):
             properties = {key: _schema(value) for key, value in keys.items() if not isinstance(value, Later | Elsewhere)}
             table = {"type": "object", "description": doc, "properties": properties, "additionalProperties": False}
             some = {"oneOf": [{"required": [key]} for key in one]} if one else {}
-            return table | ({"required": list(needs)} if needs else {}) | some
+            dependent = {key: _any(others) for key, others in beside.items()}
+            dependent |= {key: {"not": _any(others)} for key, others in without.items()}
+            return (
+                table | ({"required": list(needs)} if needs else {}) | some | ({"dependentSchemas": dependent} if dependent else {})
+            )
         case Named(doc, name, _, other, own):
             each: dict[str, Any] = _schema(other)
             if own is not None:
@@ -54,13 +58,15 @@ def _schema(shape: Shape) -> dict[str, Any]:
                 "propertyNames": {"pattern": f"^{name}$"},
                 "additionalProperties": each,
             }
-        case Text(doc, limit, pattern):
-            return {"type": "string", "description": doc, "maxLength": limit} | ({"pattern": f"^{pattern}$"} if pattern else {})
+        case Text():
+            return {**_element(shape), "minLength": 1}
         case Strings(doc, item, least, constraint):
-            items = _schema(item) if constraint is None else {"anyOf": [_schema(item), {**_schema(constraint), "minProperties": 1}]}
+            items = (
+                _element(item) if constraint is None else {"anyOf": [_element(item), {**_schema(constraint), "minProperties": 1}]}
+            )
             return {"type": "array", "description": doc, "items": items} | ({"minItems": least} if least else {})
         case OneOrMore(doc, item):
-            return {"description": doc, "anyOf": [_schema(item), {"type": "array", "items": _schema(item), "minItems": 1}]}
+            return {"description": doc, "anyOf": [_schema(item), {"type": "array", "items": _element(item), "minItems": 1}]}
         case Scalars(doc):
             return {"type": "array", "description": doc, "items": {"type": ["string", "number", "boolean"]}, "minItems": 1}
         case Number(doc, smallest):
@@ -87,7 +93,7 @@ def _schema(shape: Shape) -> dict[str, Any]:
                 "type": "object",
                 "description": doc,
                 "propertyNames": {"pattern": f"^{name}$"},
-                "additionalProperties": _schema(value),
+                "additionalProperties": _element(value),
             }
         case Flag(doc):
             return {"type": "boolean", "description": doc}
@@ -95,3 +101,13 @@ def _schema(shape: Shape) -> dict[str, Any]:
             return {"const": 1, "description": doc}
         case Later() | Elsewhere():  # pragma: no branch - the last of them
             return {"not": {}}
+
+
+def _element(text: Text) -> dict[str, Any]:
+    """An element of a list, or a variable's value: it may be empty, unlike what is the value of a key."""
+    pattern = {"pattern": f"^(?:{text.pattern})?$"} if text.pattern else {}
+    return {"type": "string", "description": text.doc, "maxLength": text.limit} | pattern
+
+
+def _any(keys: tuple[str, ...]) -> dict[str, Any]:
+    return {"anyOf": [{"required": [key]} for key in keys]}

@@ -124,12 +124,16 @@ class Elsewhere(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A table of known keys. The JSON Schema says as well which it must have: all that it `needs`, and exactly `one` of some."""
+    """A table of known keys. The JSON Schema says as well which it must have: all that it `needs`, exactly `one` of some; beside
+    a key of `beside` at least one of those given there, and beside a key of `without` none of them.
+    """
 
     doc: str
     keys: Mapping[str, Shape]
     needs: tuple[str, ...] = ()
     one: tuple[str, ...] = ()
+    beside: Mapping[str, tuple[str, ...]] = {}
+    without: Mapping[str, tuple[str, ...]] = {}
 
 
 class Named(msgspec.Struct, frozen=True):
@@ -216,6 +220,11 @@ _BUDGET: Final[dict[str, Shape]] = {
 }
 
 
+_COUNTED: Final = ("limit", "max_result_bytes")
+_BESIDE: Final = {"over": _COUNTED}
+"""What is past a limit says nothing where there is none."""
+
+
 def _rules(what: str, effects: tuple[str, ...]) -> Shape:
     return Each(
         "rules with conditions; the strictest rule that counts wins, and their order never matters",
@@ -237,6 +246,8 @@ def _rules(what: str, effects: tuple[str, ...]) -> Shape:
                 **_BUDGET,
             },
             one=effects,
+            beside=_BESIDE,
+            without={"deny": _COUNTED},
         ),
     )
 
@@ -313,6 +324,7 @@ _SERVER: Final = Table(
         "tests": _TESTS,
         **_LATER,
     },
+    beside=_BESIDE,
 )
 
 _TIGHTENS: Final = Table(

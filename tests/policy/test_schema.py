@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.load import json_schema, load_project, load_site, load_user
@@ -83,9 +85,6 @@ BY_CHECK_ONLY = (
     '[""]',
     "max = nan",
     # what depends on several keys, or on tables of the specification
-    'over = "ask"',
-    'deny = ["a"]\nlimit',
-    'deny = ["a"]\nmax_result_bytes',
     "'a','a'",
     ".extra_methods]",
     ".server_requests]",
@@ -127,3 +126,41 @@ def test_the_schema_of_a_file_that_tightens_admits_nothing(which: Which) -> None
     assert not fits('[[servers."*".rules]]\nargs.x = { max = 1 }\n', which)
     assert not fits('[servers."*"]\nlimit = "3/s"\n', which)
     assert not fits('[servers."*"]\nmatch = {}\n', which)
+
+
+EFFECT = st.sampled_from(['["a"]', "[]", '["a", "!b"]', '"a"', '["a", 7]'])
+KEYS: dict[str, st.SearchStrategy[str]] = {
+    "allow": EFFECT,
+    "log": EFFECT,
+    "ask": EFFECT,
+    "deny": EFFECT,
+    "args": st.sampled_from(["{}", "{ x = {} }", "{ x = { max = 1 } }", "{ x = { one_of = [] } }", '{ x = { within = "" } }', "7"]),
+    "unless": st.sampled_from(["{ x = { host = [] } }", '{ x = { host = "a.example" } }', "{ x = { max = true } }", "{ x = 1 }"]),
+    "when": st.sampled_from(['"true"', '""', "true"]),
+    "reason": st.sampled_from(['"why"', '""', "[]", f'"{"w" * 500}"', f'"{"w" * 501}"']),
+    "limit": st.sampled_from(['"3/s"', '"0/s"', '"3/day"', '"99999/session"', '"100000/h"', '""', "3"]),
+    "max_result_bytes": st.sampled_from(["1", "0", "-1", "1.5", "true", '"1"', "99999999999999999999"]),
+    "over": st.sampled_from(['"ask"', '"deny"', '"allow"', '""', "true"]),
+}
+
+
+@given(
+    keys=st.sets(st.sampled_from(sorted(KEYS)), max_size=5).flatmap(
+        lambda names: st.fixed_dictionaries({k: KEYS[k] for k in names})
+    ),
+    header=st.sampled_from(["[servers.f]", "[[servers.f.rules]]", "[[servers.f.prompts.rules]]", "[[servers.f.resources.rules]]"]),
+)
+@example(keys={"over": '"ask"'}, header="[servers.f]")
+@example(keys={"allow": '["a"]', "over": '"ask"'}, header="[[servers.f.rules]]")
+@example(keys={"allow": '["a"]', "over": '"ask"', "max_result_bytes": "1"}, header="[[servers.f.rules]]")
+@example(keys={"deny": '["a"]', "limit": '"3/s"'}, header="[[servers.f.rules]]")
+@example(keys={"deny": '["a"]', "limit": '"3/s"'}, header="[servers.f]")
+@example(keys={"deny": '["a"]', "reason": '""'}, header="[[servers.f.rules]]")
+def test_the_schema_takes_a_small_rule_exactly_where_the_check_does(keys: dict[str, str], header: str) -> None:
+    text = "\n".join([header, *(f"{key} = {value}" for key, value in keys.items())])
+    try:
+        load_project(text.encode(), file="f", root="/s", home="/h")
+    except ConfigError as error:
+        assert not fits(text), error
+    else:
+        assert fits(text)
