@@ -5,7 +5,8 @@ the policy hides from ``resources/read`` is taken out of there, too. Sources: MC
 ``PromptMessage``, ``ToolResultContent``, ``ReadResourceResult``; the tasks extension, ``result``.
 
 NOTE: ``structuredContent`` is left alone. It is data in the tool's own schema, in which no member is known to be a resource; the
-same holds for the ``input`` of a tool use and for ``_meta``.
+same holds for the ``input`` of a tool use, for ``_meta``, and for members of a result that the specification doesn't name: no
+client takes content from there (SECURITY.md).
 """
 
 from __future__ import annotations

@@ -134,6 +134,27 @@ def test_messages_of_a_prompt_are_judged_one_by_one() -> None:
     assert followed(one, "prompts/get", shown) == ({"messages": {"role": "user", "content": TAKEN_OUT}}, 1)
 
 
+def test_results_of_tools_in_messages_are_looked_into_wherever_the_specification_nests_them() -> None:
+    used = {"type": "tool_use", "id": "u", "name": "read", "input": {"uri": "secret://k", "resource": {"uri": "secret://k"}}}
+    given = {"type": "tool_result", "toolUseId": "u", "content": [TEXT, HIDDEN_LINK, EMBEDDED], "structuredContent": HIDDEN}
+    asked = {"messages": [{"role": "assistant", "content": [used]}, {"role": "user", "content": [given, HIDDEN]}], "maxTokens": 9}
+    assert followed(asked, "sampling/createMessage", shown) == (
+        {
+            "messages": [
+                {"role": "assistant", "content": [used]},
+                {"role": "user", "content": [{**given, "content": [TEXT, TAKEN_OUT, EMBEDDED]}, TAKEN_OUT]},
+            ],
+            "maxTokens": 9,
+        },
+        2,
+    )
+
+
+def test_what_the_specification_does_not_name_is_the_servers_own_data() -> None:
+    result = {"content": [TEXT], "structuredContent": {"content": [HIDDEN], "contents": [HIDDEN]}, "vendor/more": [HIDDEN]}
+    assert followed(result, "tools/call", shown) == (result, 0)
+
+
 def test_hidden_contents_of_a_resource_are_dropped() -> None:
     good = {"uri": "docs://a", "text": "read"}
     contents = [good, {"uri": "secret://k"}, {"text": "?"}, {"uri": "docs://a", "Uri": "secret://k"}, "docs://a"]
