@@ -31,6 +31,15 @@ _WHOLE_URL: Final = re.compile(
 )
 """A text that is a URL as a whole: before its ``@`` there may be spaces and quotes; or one without a scheme (``//host``)."""
 
+_LONG_AUTHORITY: Final = re.compile(r"(?:(?:https?|wss?|ftp):[/\\]*|(?<=[:\"'`=(])[/\\]{2,})([^/]*)", re.IGNORECASE)
+"""An authority as far as it can go: before its ``@`` there may be spaces and quotes, in an attribute or a line of a file."""
+
+_RELATIVE: Final = re.compile(r"[/\\]{2,}([^/\s\"'<>]*)")
+"""What has no scheme (``//host``), anywhere; up to the first space, since so begins many a comment as well."""
+
+_UNLIKELY: Final = re.compile(r"[\x00-\x20\"'`<>(){}\[\],;|^\x7f]")
+"""Where a host ends for who takes it out of a text."""
+
 _IPV6: Final = re.compile(r"\[([0-9A-Fa-f:.]{2,45})")
 _HOST: Final = re.compile(r"[/\\\x00-\x20]*([^/\\?#\x00-\x20]*)")
 
@@ -55,8 +64,8 @@ def sure_host(url: str) -> str | None:
         return None  # a name before the host is how people are misled
     if found[5] and found[5][0] != "/" and "@" in found[5]:
         return None  # readers that look for the `@` first find the host behind it
-    if scheme not in _WEB and re.search(r"[?&]host(?:addr)?=", url, re.IGNORECASE):
-        return None  # database drivers take the host from there
+    if scheme not in _WEB and found[5] and ("?" in found[5] or ";" in found[5]):
+        return None  # drivers take the host from options of many names (host, hostaddr, servers, service, …)
     if host.startswith("["):
         return _ipv6(host[1:-1])
     return _name(host)
@@ -67,6 +76,8 @@ def hosts_in(text: str) -> tuple[str, ...]:
     text = re.sub(r"[\t\r\n]", "", text)
     found: dict[str, None] = {}
     authorities = dict.fromkeys(_ANY_URL.findall(text))
+    authorities |= dict.fromkeys(_RELATIVE.findall(text))
+    authorities |= dict.fromkeys(_LONG_AUTHORITY.findall(text))
     if whole := _WHOLE_URL.match(text):
         authorities[whole[1] or whole[2] or ""] = None
     names: dict[str, None] = {}
@@ -76,7 +87,9 @@ def hosts_in(text: str) -> tuple[str, ...]:
                 _read_ipv6(address, found)
             # normalised first: a reader that does so finds an `@` or a `/` in what was none
             for part in re.split("[@:]", unicodedata.normalize("NFKC", _IPV6.sub("", spelled)).replace("\u3002", ".")):
-                names[_HOST.match(part)[1].rstrip(".")] = None  # type: ignore[index]  # it matches everything
+                name: str = _HOST.match(part)[1]  # type: ignore[index]  # it matches everything
+                names[name.rstrip(".")] = None
+                names[_UNLIKELY.split(name, maxsplit=1)[0].rstrip(".")] = None
     for name in names:
         _read(name, found)
     return tuple(found)

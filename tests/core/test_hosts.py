@@ -38,6 +38,7 @@ def test_the_host_of_a_plain_url_is_sure(url: str, host: str) -> None:
         *("\nhttps://example.com", "https://example.com/\\..", "https://\u2024.com", "https://xn--a.example/"),
         *("postgresql://good.example/x?host=evil.example", "https://" + "a" * 9000, "https://" + "a." * 150 + "b"),
         *("https://fa\u00df.example/", "https://a\u200db.example/", "http://good.com?@evil.com/", "http://good.com#@evil.com/"),
+        *("postgres://good/db?anything=x", "mongodb://good/?x", "sqlserver://good/x;server=evil", "redis://good#a?b"),
         *("http://\u202e.com/", "http://\uff0e\uff0e/", "http://0x/", "http://09.1/"),
     ],
 )
@@ -79,6 +80,22 @@ def test_what_parsers_read_differently_is_not_sure(url: str) -> None:
         ("http://evil.com%00.good.com/", "evil.com"),
         ("http://evil.com\uff0f.good.com/", "evil.com"),
         ("blob:https://evil.com/", "evil.com"),
+        ("see https://a'@evil.com/", "evil.com"),
+        ('see https://a"@evil.com', "evil.com"),
+        ("see https://<@evil.com there", "evil.com"),
+        ("see https://good.com\\@evil.com", "evil.com"),
+        ("see https://a b@evil.com/ there", "evil.com"),
+        ('<a href="https://a b@evil.com">', "evil.com"),
+        ('<a href="https://a\n b@evil.com">', "evil.com"),
+        ("url: https:a b@evil.com", "evil.com"),
+        ("curl https://a\\ b@evil.com", "evil.com"),
+        ('<a href="//evil.com/x">', "evil.com"),
+        ('<a href="//a b@evil.com">', "evil.com"),
+        ("<a href=\\/evil.com>", "evil.com"),
+        ("url(//evil.com)", "evil.com"),
+        ("see //evil.com, please", "evil.com"),
+        ("https://a https://b'@evil.com", "evil.com"),
+        ("https://evil.com' there", "evil.com"),
         ("https://good.com,https://evil.com/", "evil.com"),
         ("https://fa\u00df.example/", "xn--fa-hia.example"),
         ("https://fa\u00df.example/", "fass.example"),
@@ -100,6 +117,8 @@ def test_every_host_that_some_parser_reads_is_found_in_a_text(text: str, host: s
         "http://:80/",
         "a: b",
         "// mail x@evil.com",
+        "f(); // mail x@evil.com",
+        "see https://good.com/ and mail x@evil.com",
         "to: x@evil.com",
         "https://a.b/evil.com",
     ],
@@ -114,7 +133,24 @@ def test_a_host_isnt_hidden_by_length(text: str) -> None:
     assert "evil.com" in hosts_in(text.format("\u00ad" * 2000 + "evil.com"))
 
 
-@pytest.mark.parametrize("piece", ["http://a@", "a:", "a:[", "a@:", ":/\\", "a:\u00e9.", "http://a.b/ ", "[a:", "a:\U0001f4a9"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "http://a@",
+        "a:",
+        "a:[",
+        "a@:",
+        ":/\\",
+        "a:\u00e9.",
+        "http://a.b/ ",
+        "[a:",
+        "a:\U0001f4a9",
+        "https:a b@",
+        "//a ",
+        "'//",
+        "http:\\",
+    ],
+)
 def test_a_long_text_is_gone_through_once(piece: str) -> None:
     assert "evil.com" not in hosts_in(piece * (200_000 // len(piece)))  # by its square it would take minutes
 

@@ -189,7 +189,7 @@ ODD_HOSTS = [
 ]
 USERS = [
     *(f"{GOOD}@", "evil.com@", "a:b@", f"{GOOD}%40", f"{GOOD}\\@", f"x@{GOOD}@", f"{GOOD}#@", f"{GOOD}?@", f"{GOOD}:80@"),
-    *("x y@", 'x"@', "x'@", "<@", f"{GOOD} &@", "evil.com:80@"),
+    *("x y@", 'x"@', "x'@", "<@", "`@", "a' \"b@", f"{GOOD} &@", "evil.com:80@"),
 ]
 TAILS = [
     "?@evil.com",
@@ -314,7 +314,7 @@ def test_no_trick_hides_a_denied_host(readings: dict[str, set[str]]) -> None:
         if not named.applies(Outcome.DENY, Context(arguments={"url": url})):
             passed += 1
             assert not bad, (url, hosts)
-        spellings = [url]
+        spellings = [url, f"see {url}", f'<a href="{url}">', f"link = {url}"]
         if not re.search(r"[\s\0\"'<>]", url):
             spellings += [f"see {url} there", f"blob:{url}", f"https://a.example,{url}", f'{{"url":"{url}"}}']
         for text in spellings:
