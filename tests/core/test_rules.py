@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import itertools
 
+import msgspec
 import pytest
 
-from mcpwrap.core.rules import HOLE, NAME_LIMIT, Decision, Hole, Outcome, Pattern, PatternError, Reason, RuleTable, Text
+from mcpwrap.core.conditions import Conditions, Constraint, Context
+from mcpwrap.core.rules import (
+    HOLE,
+    NAME_LIMIT,
+    Budget,
+    Decision,
+    Hole,
+    Outcome,
+    Pattern,
+    PatternError,
+    Reason,
+    Rule,
+    RuleTable,
+    Text,
+)
 from tests.playbooks.policy import Lists, rule, table
 
 # patterns
@@ -324,6 +339,96 @@ def test_an_open_text_is_denied_only_where_it_surely_is(own: Lists, other: Lists
 )
 def test_a_table_is_plainly_open_only_where_all_is_allowed_and_nothing_else_said(own: Lists, other: Lists, is_open: bool) -> None:
     assert table("tool", own, other).plainly_open is is_open
+
+
+# rules with conditions and budgets
+
+SMALL = Conditions(args=(("n", Constraint(max=3)),), text="args.n = { max = 3 }")
+
+
+def conditional(effect: str, pattern: str = "x", *, admits: bool = True, why: str = "", conditions: Conditions = SMALL) -> Rule:
+    """A rule that counts for a small `n`."""
+    return msgspec.structs.replace(rule(effect, [pattern], admits=admits, why=why), conditions=conditions)
+
+
+def asked(rules: list[Rule], **arguments: object) -> Decision:
+    """The decision on `x` with `arguments`."""
+    return RuleTable("tool", tuple(rules), "mcpwrap.toml", 1).judge("x", Context(arguments=arguments))
+
+
+@pytest.mark.parametrize(
+    ("effect", "surely", "unsure", "surely_not"),
+    [
+        ("allow", Outcome.ALLOW, Outcome.DENY, Outcome.DENY),
+        ("log", Outcome.LOG, Outcome.DENY, Outcome.DENY),  # it would run, and nobody sees it before
+        ("ask", Outcome.ASK, Outcome.ASK, Outcome.DENY),  # a person sees it before
+        ("deny", Outcome.DENY, Outcome.DENY, Outcome.DENY),
+    ],
+)
+def test_what_cant_be_told_admits_nothing_unless_a_person_is_asked(
+    effect: str, surely: Outcome, unsure: Outcome, surely_not: Outcome
+) -> None:
+    alone = [conditional(effect)]
+    assert asked(alone, n=3).outcome is surely
+    assert asked(alone).outcome is asked(alone, n="3").outcome is unsure
+    assert asked(alone, n=4).outcome is surely_not
+    open_else = [*alone, rule("allow", ["x"])]
+    assert asked(open_else, n=4).outcome is Outcome.ALLOW
+    assert asked(open_else).outcome is max(Outcome.ALLOW, Outcome[effect.upper()])
+
+
+def test_a_denial_names_the_admitting_rules_whose_conditions_dont_hold_and_no_others() -> None:
+    own, other = conditional("allow"), conditional("ask", admits=False)
+    no_denial = conditional("deny")
+    decided = asked([other, no_denial, own], n=4)
+    assert decided.denied
+    assert decided.misses == (
+        Reason(
+            "mcpwrap.toml",
+            1,
+            "allow",
+            "allow = [\"x\"] with args.n = { max = 3 } doesn't count: `n` isn't at most 3, or that can't be told",
+        ),
+    )
+    assert asked([own, rule("log", ["x"])], n=4).misses == ()
+
+
+def test_a_rule_says_its_conditions_where_it_has_words_for_them() -> None:
+    assert asked([conditional("deny")], n=3).reasons[0].text == 'deny = ["x"] with args.n = { max = 3 }'
+    assert asked([conditional("deny", conditions=Conditions())], n=3).reasons[0].text == 'deny = ["x"]'
+
+
+def test_a_name_alone_brings_no_arguments() -> None:
+    assert RuleTable("tool", (conditional("allow"),), "mcpwrap.toml", 1).decide("x").denied
+    assert RuleTable("tool", (conditional("ask"),), "mcpwrap.toml", 1).decide("x").outcome is Outcome.ASK
+
+
+def test_with_arguments_unknown_a_rule_admits_what_some_of_them_may_use_and_denies_nothing_by_them() -> None:
+    admitting = RuleTable("tool", (conditional("deny"), conditional("allow")), "mcpwrap.toml", 1)
+    assert admitting.decide_open("x").outcome is Outcome.ALLOW
+    assert admitting.decide_open("x", Context(arguments={"n": 4})).outcome is Outcome.ALLOW
+    # what the first one leaves open, a later one may still decide
+    assert RuleTable("tool", (conditional("deny"), rule("deny", ["*"])), "mcpwrap.toml", 1).decide_open("x").denied
+
+
+def test_a_table_with_conditions_or_a_budget_isnt_plainly_open() -> None:
+    budgeted = msgspec.structs.replace(rule("allow", ["*"]), budget=Budget(count=1))
+    for one in (conditional("allow", "*"), budgeted):
+        several = RuleTable("tool", (rule("allow", ["*"]), one), "mcpwrap.toml", 1)
+        assert several.conditional
+        assert not several.plainly_open
+    assert not table("tool", {"allow": ["*"]}).conditional
+
+
+def test_a_rule_whose_budget_is_used_up_says_so_and_one_whose_isnt_doesnt() -> None:
+    budgeted = msgspec.structs.replace(rule("allow", ["x"]), budget=Budget(count=1, text="limit = 1/session"))
+    limited = RuleTable("tool", (budgeted, rule("allow", ["*"])), "mcpwrap.toml", 1)
+    within = limited.judge("x", Context(arguments={}))
+    assert [reason.text for reason in within.reasons] == ['allow = ["x"]', 'allow = ["*"]']
+    assert within.rules == (budgeted,)
+    past = limited.judge("x", Context(arguments={}), lambda _: True)
+    assert past.outcome is Outcome.ASK
+    assert [reason.text for reason in past.reasons] == ["limit = 1/session is used up"]
 
 
 def test_outcomes_are_ordered_and_have_the_words_of_the_files() -> None:
