@@ -13,6 +13,7 @@ SYNCED := .venv/.synced
 SYNCED_FOR_TESTS := .venv/.synced-for-tests
 LOCK := pyproject.toml uv.lock
 NODE_MODULES := tests/e2e/node_modules/.package-lock.json
+SERVERS_APART := $(wildcard tests/e2e/servers/*/uv.lock)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format types layers bench wheel check clean
@@ -78,8 +79,8 @@ $(SYNCED_FOR_TESTS): $(LOCK) $(filter $(OWN_UV),$(UV))
 	@touch $(SYNCED_TO_RUN) $(SYNCED) $@
 
 # Without the real parts their tests are skipped on a laptop and fail in CI; tests/e2e/install.py says why.
-$(NODE_MODULES): tests/e2e/package.json tests/e2e/package-lock.json tests/e2e/install.py $(SYNCED_FOR_TESTS)
-	@echo "set-up: installing the real servers and clients of tests/e2e/package.json (about 500 MB, once)" >&2
+$(NODE_MODULES): tests/e2e/package.json tests/e2e/package-lock.json $(SERVERS_APART) tests/e2e/install.py $(SYNCED_FOR_TESTS)
+	@echo "set-up: installing the real servers and clients of tests/e2e (about 750 MB, once)" >&2
 	@$(RUN) python tests/e2e/install.py
 
 wheel: $(filter $(OWN_UV),$(UV))
@@ -87,4 +88,4 @@ wheel: $(filter $(OWN_UV),$(UV))
 	@ls dist/*.whl
 
 clean:
-	rm -rf .venv .uv .cache dist build tests/e2e/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .uv .cache dist build tests/e2e/node_modules tests/e2e/servers/*/.venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

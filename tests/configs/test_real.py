@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+import secrets
 import sqlite3
 import subprocess
 from collections.abc import Callable, Mapping
@@ -20,12 +20,15 @@ from tests.configs.judging import names, text_of
 from tests.e2e import parts
 from tests.e2e.lines import Lines, Message
 from tests.e2e.sessions import Talk, initialize
-from tests.project import Project, Server, search_path, toml
+from tests.project import Project, Server, toml
 
 pytestmark = pytest.mark.real
 
-DUCKDB_LOCK = ("--init-sql", "SET enable_external_access = false; SET lock_configuration = true")
+DUCKDB_OPTIONS = ("--read-write", "--init-sql", "SET enable_external_access = false; SET lock_configuration = true")
 """As in its file; the test opens the database for writing, since nothing else here makes one."""
+
+DATABASE = "postgresql://mcp_reader@localhost:1/shop"
+"""Nothing listens there: this server connects with the first query, and none of those here gets to it."""
 
 
 class Call(NamedTuple):
@@ -49,18 +52,6 @@ class Case(NamedTuple):
     asked: Call | None = None
     env: Mapping[str, str] = {}
     prepare: Callable[[Project], None] = lambda _: None
-
-
-def program(name: str, *args: str) -> Callable[[], tuple[str, ...]]:
-    """A server that this machine may have."""
-
-    def find() -> tuple[str, ...]:
-        found = shutil.which(name, path=search_path())
-        if found is None:
-            pytest.skip(f"`{name}` is not installed on this machine")
-        return (found, *args)
-
-    return find
 
 
 def _files(project: Project) -> None:
@@ -120,14 +111,14 @@ CASES = {
         Call("get_current_time", {"timezone": "../../etc/passwd"}),
     ),
     "fetch": Case(
-        program("mcp-server-fetch"),
+        lambda: (parts.python_part("mcp-server-fetch"),),
         frozenset(),
         None,
         Call("fetch", {"url": "https://2130706433/"}),
         Call("fetch", {"url": "https://example.com/"}),
     ),
     "sqlite": Case(
-        program("mcp-server-sqlite", "--db-path", "${home}/databases/shop.db"),
+        lambda: (parts.apart("sqlite", "mcp-server-sqlite"), "--db-path", "${home}/databases/shop.db"),
         frozenset(),
         (Call("read_query", {"query": "SELECT name FROM products WHERE price < 10"}), "green tea"),
         Call("write_query", {"query": "DROP TABLE products"}),
@@ -135,7 +126,7 @@ CASES = {
         prepare=_databases,
     ),
     "duckdb": Case(
-        program("mcp-server-motherduck", "--db-path", "${home}/databases/shop.duckdb", "--read-write", *DUCKDB_LOCK),
+        lambda: (parts.apart("duckdb", "mcp-server-motherduck"), "--db-path", "${home}/databases/shop.duckdb", *DUCKDB_OPTIONS),
         frozenset(),
         (Call("execute_query", {"sql": "SELECT 40 + 2"}), "42"),
         Call("execute_query", {"sql": "SELECT * FROM read_text('/etc/hostname')"}),
@@ -143,7 +134,7 @@ CASES = {
         prepare=_databases,
     ),
     "playwright": Case(
-        program("playwright-mcp", "--headless", "--isolated"),
+        lambda: parts.npm_server("@playwright/mcp", "cli.js", "--headless", "--isolated"),
         frozenset({"browser_evaluate", "browser_run_code_unsafe", "browser_drag", "browser_drop", "browser_emulate_media"})
         | {"browser_handle_dialog"},
         None,
@@ -151,7 +142,7 @@ CASES = {
         Call("browser_navigate", {"url": "https://example.com/"}),
     ),
     "github": Case(
-        program("mcp-server-github"),
+        lambda: parts.npm_server("@modelcontextprotocol/server-github", "dist/index.js"),
         frozenset({"create_repository", "fork_repository", "merge_pull_request", "push_files", "search_repositories"})
         | {"search_users", "update_pull_request_branch"},
         None,
@@ -159,15 +150,15 @@ CASES = {
         Call("create_issue", {"owner": "acme", "repo": "shop", "title": "t"}),
     ),
     "slack": Case(
-        program("mcp-server-slack"),
+        lambda: parts.npm_server("@modelcontextprotocol/server-slack", "dist/index.js"),
         frozenset({"slack_get_users", "slack_get_user_profile"}),
         None,
         Call("slack_post_message", {"channel_id": "U1", "text": "t"}),
         Call("slack_post_message", {"channel_id": "C0123456789", "text": "t"}),
-        env={"SLACK_BOT_TOKEN": "xoxb-none", "SLACK_TEAM_ID": "T0123456789"},
+        env={"SLACK_BOT_TOKEN": f"xoxb-{secrets.token_hex(8)}", "SLACK_TEAM_ID": "T0123456789"},
     ),
     "postgres": Case(
-        program("mcp-server-postgres", "postgresql://mcp_reader@localhost:1/shop"),
+        lambda: parts.npm_server("@modelcontextprotocol/server-postgres", "dist/index.js", DATABASE),
         frozenset(),
         None,
         Call("query", {"sql": "COMMIT; DROP SCHEMA public"}),

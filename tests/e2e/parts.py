@@ -12,6 +12,7 @@ import pytest
 from tests.project import Server
 
 NODE_MODULES = Path(__file__).parent / "node_modules"
+SERVERS = Path(__file__).parent / "servers"
 INSTALL_HINT = "`make test` installs it"
 
 
@@ -56,6 +57,11 @@ def clock() -> Server:
     return Server("time", (python_part("mcp-server-time"), "--local-timezone", "UTC"))
 
 
+def npm_server(package: str, path: str, *args: str) -> tuple[str, ...]:
+    """The command of another server of package.json, whose script is at `path` in `package`."""
+    return (node(), script(f"{package}/{path}"), *args)
+
+
 def modern() -> Server:
     """A server of the SDK that asks for input inside results; modern, and legacy for who wants it."""
     return Server("modern", (sys.executable, str(Path(__file__).with_name("modern_server.py"))))
@@ -92,6 +98,15 @@ def python_part(name: str) -> str:
     found = Path(sys.executable).parent / (f"{name}.exe" if os.name == "nt" else name)
     if not found.is_file():
         return _missing(f"`{name}` is not installed")
+    return str(found)
+
+
+def apart(folder: str, name: str) -> str:
+    """The console script of a server that has an environment of its own, below `servers`."""
+    windows = os.name == "nt"
+    found = SERVERS / folder / ".venv" / ("Scripts" if windows else "bin") / (f"{name}.exe" if windows else name)
+    if not found.is_file():
+        return _missing(f"`{name}` of tests/e2e/servers/{folder} is not installed")
     return str(found)
 
 
