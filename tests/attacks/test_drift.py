@@ -103,6 +103,45 @@ def test_two_tools_of_one_name_on_two_pages_are_found(arena: Arena) -> None:
     assert arena.called() == []
 
 
+def test_a_list_that_never_ends_is_remembered_across_restarts(arena: Arena) -> None:
+    """A server whose last page never comes would be seen for the first time for ever."""
+    with arena.run({"on": {"tools/list": [answers({"tools": [OLD], "nextCursor": "2"})]}}, EVERY) as shim:
+        shim.open()
+        assert shim.tools() == ["safe"]
+        shim.wait_for_stderr("is pinned as it was seen first (1 tool so far)")
+    arena.script({"on": {"tools/list": [answers({"tools": [CHANGES[0], a_tool("more")], "nextCursor": "2"})]}})
+    with arena.start() as shim:
+        shim.open()
+        assert shim.tools() == ["more"]
+        assert refusal_of_pin(arena, shim.call("safe")).startswith(f"the tool `safe`: {CHANGED}")
+        assert said(shim.call("more"))["name"] == "more"
+    assert arena.called() == ["more"]
+
+
+def test_a_tool_that_was_listed_and_held_isnt_called_when_the_list_leaves_it_out(arena: Arena) -> None:
+    with arena.run(offers([OLD], [OLD, a_tool("evil2")], [OLD]), EVERY) as shim:
+        shim.open()
+        assert [shim.tools(), shim.tools(), shim.tools()] == [["safe"], ["safe"], ["safe"]]
+        assert "not among those that were accepted" in refusal_of_pin(arena, shim.call("evil2"))
+    assert arena.called() == []
+
+
+def test_a_template_that_changed_isnt_completed(arena: Arena) -> None:
+    def lists(name: str) -> list[Message]:
+        return answers({"resourceTemplates": [{"uriTemplate": "docs://{x}", "name": name}]})
+
+    asked = {"ref": {"type": "ref/resource", "uri": "docs://{x}"}, "argument": {"name": "x", "value": "a"}}
+    rules = EVERY.replace('allow = ["docs://**"]', 'allow = ["*"]')
+    completed = [answers({"completion": {"values": []}})]
+    with arena.run({"on": {"resources/templates/list": [lists("a"), lists("b")], "completion/complete": completed}}, rules) as shim:
+        shim.open()
+        shim.request(1, "resources/templates/list")
+        assert "error" not in shim.request(2, "completion/complete", asked)
+        shim.request(3, "resources/templates/list")
+        assert CHANGED in refusal_of_pin(arena, shim.request(4, "completion/complete", asked))
+    assert arena.methods().count("completion/complete") == 1
+
+
 GREETING: dict[str, Any] = {
     "protocolVersion": "2025-11-25",
     "capabilities": {"tools": {}},

@@ -120,6 +120,30 @@ def test_a_misleading_url_in_an_error_is_not_passed_on(arena: Arena, code: int, 
             assert url not in str(shim.raw)
 
 
+def test_urls_in_errors_count_as_what_is_asked(arena: Arena) -> None:
+    """One sign-in after the other tires a person until they click."""
+    error = {"code": -32042, "message": "sign in", "data": {"elicitations": [URL]}}
+    rules = RULES + '[[servers.lab.server_requests.rules]]\nallow = ["elicitation"]\nlimit = "1/session"\nover = "deny"\n'
+    with arena.run({"on": {"tools/call": [[{"send": {"jsonrpc": "2.0", "id": "$id", "error": error}}]]}}, rules) as shim:
+        shim.open(**ALL)
+        assert shim.call("safe")["error"] == error
+        answer = shim.call("safe")
+        assert "is used up" in arena.why(ref_of(answer))
+        assert "login.example" not in str(answer)
+    (permitted,) = [r for r in arena.records if r["method"] == "elicitation/create"]
+    assert (permitted["outcome"], permitted["direction"], permitted["tool"]) == ("allow", "server", "safe")
+
+
+def test_an_error_is_bounded_like_an_answer(arena: Arena) -> None:
+    error = {"code": -32000, "message": "read me: " + "x" * 500}
+    script = {"on": {"tools/call": [[{"send": {"jsonrpc": "2.0", "id": "$id", "error": error}}]]}}
+    with arena.run(script, RULES, more="max_result_bytes = 200\n") as shim:
+        shim.open()
+        answer = shim.call("safe")
+        assert "the policy permits 200" in answer["result"]["content"][0]["text"]
+        assert "read me" not in str(shim.raw)
+
+
 def test_an_honest_url_and_an_honest_form_pass_where_the_policy_lets_them(arena: Arena) -> None:
     error = {"code": -32042, "message": "sign in", "data": {"elicitations": [URL]}}
     script = {
