@@ -14,12 +14,22 @@ class Facts(Protocol):
         """Every canonical absolute path that some reader may take `text` for; None where it can't be resolved."""
         ...
 
+    def ends(self, path: str) -> tuple[str, ...] | None:
+        """The canonical paths of one spelling, `..` taken after symbolic links and before them; () where no system opens such a
+        name, None where it can't be resolved."""
+        ...
+
+    @property
+    def rooted(self) -> bool:
+        """True where relative paths can be resolved: the server's working folder is declared."""
+        ...
+
     def canonical(self, path: str) -> str:
         """An absolute path as the file system knows it: symbolic links resolved."""
         ...
 
     def is_path(self, text: str) -> bool:
-        """True where `text` can be a path: by its look, or since it names something in the server's working folder."""
+        """True where `text` can be a path: by its look, or since its first name is there in the server's working folder."""
         ...
 
     def relative(self, path: str) -> str | None:
@@ -33,6 +43,15 @@ class NoFacts:
     def paths(self, text: str) -> tuple[str, ...] | None:
         """None: nothing can be resolved."""
         return None
+
+    def ends(self, path: str) -> tuple[str, ...] | None:
+        """None: nothing can be resolved."""
+        return None
+
+    @property
+    def rooted(self) -> bool:
+        """False: there is no working folder."""
+        return False
 
     def canonical(self, path: str) -> str:
         """`path` as it is."""

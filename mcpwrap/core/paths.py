@@ -21,6 +21,19 @@ _UNREADABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]|^[~$]|^//|
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FILE_URI: Final = re.compile(r"file:", re.IGNORECASE)
 _AUTHORITY: Final = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
+_BLANK: Final = "".join(map(chr, range(0x21)))
+_BREAKS: Final = re.compile(r"[\t\r\n]")
+_URI_END: Final = re.compile(r"[?#]")
+_DRIVE: Final = re.compile(r"(?://[.?]/|/)?[A-Za-z][:|]")
+_OPAQUE: Final = re.compile(
+    r"(?:~[A-Za-z0-9._-]*|\$(?:env:)?[A-Za-z_][A-Za-z0-9_]*|\$\{[^}]*\}|\$\([^)]*\)|%[A-Za-z_][A-Za-z0-9_]*%)(?=[/\\]|\Z)"
+)
+"""A home or a variable as the first name of a path: ``~5 minutes``, ``$5`` and ``${name} is new`` are none."""
+
+_VARIABLE: Final = re.compile(r"\$[({]|%[A-Za-z_][A-Za-z0-9_]*%")
+_IGNORABLE: Final = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+"""What HFS+ leaves out when it compares names."""
+
 _DOT: Final = re.compile("%2[Ee]")
 _SLASH: Final = re.compile("%2[Ff]")
 
@@ -44,11 +57,80 @@ def looks_like_path(text: str) -> bool:
     return any(segment in (".", "..") for segment in re.split(r"[/\\]", text))
 
 
-def readings(text: str) -> tuple[str, ...] | None:
+def opaque(text: str) -> bool:
+    """True for a path that begins with a home or a variable, or looks like a path and has a variable in it: nobody but its reader
+    knows where it leads."""
+    if any(_OPAQUE.match(each) for each in _decodings([text.strip(_BLANK)])):
+        return True
+    return _VARIABLE.search(text) is not None and looks_like_path(text)
+
+
+def foreign(text: str) -> bool:
+    """True for a path of Windows with a drive or a machine: its names can be judged, and where it leads can't."""
+    return re.match(r"[\x00-\x20]*(?:[A-Za-z]:[/\\]|\\\\[A-Za-z0-9._?-]+\\[^\\\s])", text) is not None
+
+
+def spellings(text: str) -> tuple[str, ...]:
+    """Every path that some reader, however odd, may take `text` for: more than `readings` gives, of any text.
+
+    Besides those: blanks around it taken off; up to its first NUL; backslashes as slashes; without a drive; as a URI that a careless
+    or a careful reader takes apart (tabs and line breaks, a query, a machine left out); without what HFS+ ignores.
+    """
+    if _PLAIN.match(text) and not text.startswith("//"):
+        return (text,)
+    start = [text, text.strip(_BLANK)]
+    compact = _BREAKS.sub("", start[1])
+    if _FILE_URI.match(compact):
+        for whole in (compact, _URI_END.split(compact, maxsplit=1)[0]):
+            rest = whole[len("file:") :].replace("\\", "/")
+            bare = rest.lstrip("/")
+            # as a path of its own, and behind a machine
+            start += [rest, bare, "/" + bare, "/" + bare.partition("/")[2]]
+    found = _decodings(start)
+    for change in (_until_nul, _with_slashes, _without_drive, _composed, _decomposed, _seen, _without_streams, _all_as_windows):
+        for each in tuple(found):
+            found[change(each)] = None
+    found.pop("", None)
+    return tuple(found)
+
+
+def _until_nul(text: str) -> str:
+    return text.partition("\0")[0]
+
+
+def _with_slashes(text: str) -> str:
+    return text.replace("\\", "/")
+
+
+def _without_drive(text: str) -> str:
+    return _DRIVE.sub("", text, count=1) if _DRIVE.match(text) else text
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _decomposed(text: str) -> str:
+    return unicodedata.normalize("NFD", text)
+
+
+def _seen(text: str) -> str:
+    return text if text.isascii() else _IGNORABLE.sub("", text)
+
+
+def _without_streams(text: str) -> str:
+    return "/".join(segment.partition(":")[0] or segment for segment in text.split("/")) if ":" in text else text
+
+
+def _all_as_windows(text: str) -> str:
+    return "/".join(_as_windows(segment) for segment in text.split("/"))
+
+
+def readings(text: str, *, streams: bool = True) -> tuple[str, ...] | None:
     """Every path, absolute or relative, that some reader may take `text` for; the literal one first.
 
-    They are: as it stands; percent-decoded, once and twice; composed and decomposed (Unicode NFC, NFD); an alternate data stream
-    cut off; trailing dots and spaces of names taken off, as Windows does. None where it can't be read.
+    They are: as it stands; percent-decoded, once and twice; composed and decomposed (Unicode NFC, NFD); with `streams` an alternate
+    data stream cut off; trailing dots and spaces of names taken off, as Windows does. None where it can't be read.
     """
     if not text or len(text) > PATH_LIMIT:
         return None
@@ -56,7 +138,7 @@ def readings(text: str) -> tuple[str, ...] | None:
         return (text,)
     if _FILE_URI.match(text):
         return _file_uri(text)
-    return _variants([text])
+    return _variants([text], streams=streams)
 
 
 def lexical(text: str) -> str:
@@ -96,7 +178,21 @@ def _file_uri(text: str) -> tuple[str, ...] | None:
     return _variants([rest])
 
 
-def _variants(start: list[str]) -> tuple[str, ...] | None:
+def _variants(start: list[str], *, streams: bool = True) -> tuple[str, ...] | None:
+    if any(_UNREADABLE.search(text) for text in start):
+        return None
+    found = _decodings(start)
+    if any(_UNREADABLE.search(text) for text in found):
+        return None
+    changes = (_composed, _decomposed, _without_streams, _all_as_windows) if streams else (_composed, _decomposed, _all_as_windows)
+    for change in changes:
+        for text in tuple(found):
+            found[change(text)] = None
+    return tuple(found)
+
+
+def _decodings(start: list[str]) -> dict[str, None]:
+    """`start` as it stands and percent-decoded, once and twice."""
     found = dict.fromkeys(start)
     for text in start:
         for _ in range(2):
@@ -104,23 +200,14 @@ def _variants(start: list[str]) -> tuple[str, ...] | None:
                 break
             text = _decoded(text)
             found[text] = None
-    if any(_UNREADABLE.search(text) for text in found):
-        return None
-    for text in tuple(found):
-        if not text.isascii():
-            found[unicodedata.normalize("NFC", text)] = None
-            found[unicodedata.normalize("NFD", text)] = None
-    for text in tuple(found):
-        found["/".join(segment.partition(":")[0] or segment for segment in text.split("/"))] = None
-    for text in tuple(found):
-        found["/".join(_as_windows(segment) for segment in text.split("/"))] = None
-    return tuple(found)
+    return found
 
 
 def _decoded(text: str) -> str:
     from urllib.parse import unquote_to_bytes  # noqa: PLC0415 - 3 ms that few calls need
 
-    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
+    # what was no UTF-8 stays as it is, to be decoded again
+    return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
 
 
 def _as_windows(segment: str) -> str:

@@ -32,28 +32,49 @@ class FileFacts:
         if text[:5].lower() == "file:" and self._cwd is not None and os.path.lexists(os.path.join(self._cwd, text[:5])):
             return None  # a reader that knows no URIs finds a folder of that name
         for each in read:
-            if not os.path.isabs(each):
-                if self._cwd is None:
-                    return None
-                each = os.path.join(self._cwd, each)
-            for spelled in (each, os.path.normpath(each)) if ".." in each else (each,):
-                resolved = self._resolve(spelled)
-                if resolved is None:
-                    return None
-                found[resolved] = None
+            resolved = self.ends(each)
+            if not resolved:
+                return None
+            found |= dict.fromkeys(resolved)
         return tuple(found)
+
+    def ends(self, path: str) -> tuple[str, ...] | None:
+        """The canonical paths of one spelling, `..` taken after links and before; () for a name that no system opens (too long, or
+        with a NUL); None where it can't be resolved."""
+        if not os.path.isabs(path):
+            if self._cwd is None:
+                return None
+            path = os.path.join(self._cwd, path)
+        found: dict[str, None] = {}
+        for spelled in (path, os.path.normpath(path)) if ".." in path else (path,):
+            try:
+                found[self._resolved(spelled)] = None
+            except ValueError:
+                continue
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    return None  # a loop of links, a folder that can't be looked into
+        return tuple(found)
+
+    @property
+    def rooted(self) -> bool:
+        """True where the working folder is declared."""
+        return self._cwd is not None
 
     def canonical(self, path: str) -> str:
         """An absolute path as the file system knows it; where it can't be resolved, as it is."""
-        return self._resolve(path) or path
+        try:
+            return self._resolved(path)
+        except (OSError, ValueError):
+            return path
 
     def is_path(self, text: str) -> bool:
-        """By its look, or since it names something in the working folder."""
+        """By its look, or since its first name is there in the working folder: what is new may be put behind a link."""
         if looks_like_path(text):
             return True
         if self._cwd is None or not text or len(text) > PATH_LIMIT:
             return False
-        return os.path.lexists(os.path.join(self._cwd, text))
+        return os.path.lexists(os.path.join(self._cwd, text.partition("/")[0]))
 
     def relative(self, path: str) -> str | None:
         """A canonical path relative to the working folder, where it lies inside."""
@@ -62,18 +83,13 @@ class FileFacts:
         root = self.canonical(self._cwd)
         return os.path.relpath(path, root) if inside(path, root) else None
 
-    def _resolve(self, path: str) -> str | None:
+    def _resolved(self, path: str) -> str:
         try:
             resolved = os.path.realpath(path, strict=True)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                return None  # a loop of links, a name too long, a folder that can't be looked into
-            try:
-                resolved = os.path.realpath(path)
-            except OSError:
-                return None
-        except ValueError:
-            return None
+                raise
+            resolved = os.path.realpath(path)
         return _as_listed(resolved) if self._folds else resolved
 
 
