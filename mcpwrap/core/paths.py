@@ -70,11 +70,18 @@ def foreign(text: str) -> bool:
     return re.match(r"[\x00-\x20]*(?:[A-Za-z]:[/\\]|\\\\[A-Za-z0-9._?-]+\\[^\\\s])", text) is not None
 
 
+def relative(text: str) -> bool:
+    """True for a text that is surely meant as a path without saying from where: hidden names, dot segments, ``file:name``."""
+    return re.match(r"\.[A-Za-z0-9_-]|(?i:file):\S+\Z", text) is not None or any(
+        segment in (".", "..") for segment in re.split(r"[/\\]", text)
+    )
+
+
 def spellings(text: str) -> tuple[str, ...]:
     """Every path that some reader, however odd, may take `text` for: more than `readings` gives, of any text.
 
-    Besides those: blanks around it taken off; up to its first NUL; backslashes as slashes; without a drive; as a URI that a careless
-    or a careful reader takes apart (tabs and line breaks, a query, a machine left out); without what HFS+ ignores.
+    Besides those: blanks around it taken off; up to its first NUL; backslashes as slashes; without a drive; as a URI that careless
+    and careful readers take apart (tabs and line breaks, a query, a machine left out); without what HFS+ ignores.
     """
     if _PLAIN.match(text) and not text.startswith("//"):
         return (text,)

@@ -23,6 +23,13 @@ class Table:
     def paths(self, text: str) -> tuple[str, ...] | None:
         return self.table.get(text, (text,) if text.startswith("/") else None)
 
+    def ends(self, path: str) -> tuple[str, ...] | None:
+        return self.paths(path)
+
+    @property
+    def rooted(self) -> bool:
+        return False
+
     def canonical(self, path: str) -> str:
         return path
 
