@@ -15,6 +15,9 @@ COMMAND_DEADLINE_S = 60.0
 
 USER_FILE = "[trust]\nscripted = true\n"
 
+ACCEPTED: dict[str, str] = {}
+"""The project files that were trusted in this run of the tests, by their digests as the audit has them."""
+
 TRANSPARENT = """
 allow = ["*"]
 [servers.{name}.resources]
@@ -98,6 +101,7 @@ class Project:
         """Accept the project file as it lies there, without a terminal; the digest that was accepted."""
         digest = str(json.loads(self.mcpwrap("check", "--json").stdout)["digest"])
         self.mcpwrap("trust", "--digest", digest)
+        ACCEPTED[digest] = (self.root / "mcpwrap.toml").read_text("utf-8")
         return digest
 
     def direct(self, server: Server) -> Launch:

@@ -13,13 +13,13 @@ from typing import Any, Final
 import click
 
 from mcpwrap.audit.reader import find_ref
-from mcpwrap.cli import completion
+from mcpwrap.cli import completion, explain_own
 from mcpwrap.cli.here import Found, Here, look, need, own_servers
 from mcpwrap.cli.screen import Ink, columns, day
 from mcpwrap.cli.verdict import WORDS, Question, Verdict, budgets, by_pins, depends_on, judge, reason_rows, remedies
 from mcpwrap.core.pins import Kind, PinGuard
 from mcpwrap.core.redact import REDACTED
-from mcpwrap.core.rules import Outcome, Reason
+from mcpwrap.core.rules import NAME_LIMIT, Outcome, Reason
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, UsageError
 from mcpwrap.policy.load import ProjectPolicy
@@ -46,6 +46,22 @@ class Basis:
     found: Found
     policy: ProjectPolicy
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What the policy says now of what was refused; `heading` is "" where it is the same question, else what stands above it."""
+
+    basis: Basis
+    server: str
+    method: str
+    verdict: Verdict
+    heading: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For programs."""
+        return _facts(self.basis, self.server, self.method, self.verdict)
 
 
 @click.command()
@@ -236,25 +252,45 @@ def _explain_ref(here: Here, text: str, project: str | None, *, as_json: bool) -
     records = [r for r in records if r.get("shim") == record.get("shim")]
     today = _today(here, record, project)
     if as_json:
-        facts = _facts(*today) if isinstance(today, tuple) else None
-        click.echo(json.dumps({"records": records, "today": facts}, indent=2))
+        facts = today.facts if isinstance(today, Today) else None
+        click.echo(json.dumps({"records": records, "today": facts, "note": "" if isinstance(today, Today) else today}, indent=2))
     else:
         click.echo("\n".join(_ref_lines(records, record, today, Ink.of(sys.stdout))))
     return DENIED if record.get("outcome") == "deny" else 0
 
 
-def _today(here: Here, record: dict[str, Any], project: str | None) -> tuple[Basis, str, str, Verdict] | str:
-    """The same question to the policy as it is now, or why it can't be put."""
+def _today(here: Here, record: dict[str, Any], project: str | None) -> Today | str:
+    """The same question to the policy as it is now, or why it isn't one for the policy, or can't be put."""
     server, method = str(record.get("server", "")), str(record.get("method", ""))
     name = next((str(record[key]) for key in _TARGETS if record.get(key)), "")
     try:
         found = look(project or str(record.get("project", "")) or None, here)
         if found is None:
-            return "its project isn't there any more"
+            return "today: can't be said, its project isn't there any more"
         basis = _basis(found, server)
-        return basis, server, method, _judge(basis, server, _recorded_question(record, method, name))
+        if explain_own.is_own(record):
+            return _own_today(basis, server, method, record, name)
+        if len(name) >= NAME_LIMIT:  # longer ones are cut where they are recorded
+            return "today: can't be said, its name was recorded in part"
+        return Today(basis, server, method, _judge(basis, server, _recorded_question(record, method, name)))
     except McpwrapError as error:
-        return str(error)
+        return f"today: can't be said, {error}"
+
+
+def _own_today(basis: Basis, server: str, method: str, record: dict[str, Any], name: str) -> Today | str:
+    """Of a refusal that no line of a file made: the policy that stands behind it, the same answer, or that it was mcpwrap's own."""
+    found = explain_own.behind(record, basis.found.rules(basis.policy, basis.policy.servers[server]))
+    if found is not None:
+        return Today(basis, server, *found, heading="the policy behind it says today:")
+    if record.get("event") == "call" and name:
+        try:
+            verdict = _judge(basis, server, _recorded_question(record, method, name))
+        except UsageError:  # such a method follows another
+            return explain_own.words(record)
+        pinned = method in _PINNED and explain_own.words(record) == explain_own.BY_PIN
+        if pinned or _same_reasons(_reasons(verdict.decision.reasons), record["reasons"]):
+            return Today(basis, server, method, verdict)
+    return explain_own.words(record)
 
 
 def _recorded_question(record: dict[str, Any], method: str, name: str) -> Question:
@@ -282,9 +318,7 @@ def _is_partial(value: object) -> bool:
             return False
 
 
-def _ref_lines(
-    records: list[dict[str, Any]], record: dict[str, Any], today: tuple[Basis, str, str, Verdict] | str, ink: Ink
-) -> list[str]:
+def _ref_lines(records: list[dict[str, Any]], record: dict[str, Any], today: Today | str, ink: Ink) -> list[str]:
     name = next((str(record[key]) for key in _TARGETS if record.get(key)), "") or str(record.get("method", ""))
     status = next((str(r["status"]) for r in reversed(records) if r.get("status")), "")
     outcome = str(record.get("outcome", ""))
@@ -300,13 +334,14 @@ def _ref_lines(
     reasons = [r for r in record.get("reasons") or () if isinstance(r, dict)]
     lines += columns([_recorded_reason(r) for r in reasons])
     if isinstance(today, str):
-        return [*lines, f"today: can't be said, {spell_out(today)}"]
-    basis, server, method, verdict = today
-    facts = _facts(basis, server, method, verdict)
+        return [*lines, spell_out(today)]
+    facts, verdict = today.facts, today.verdict
+    if today.heading:
+        return [*lines, today.heading, *(f"  {line}" for line in _lines(facts, verdict, ink))]
     if verdict.conditional and _is_partial(record.get("arguments")):
         lines.append("note: its arguments were recorded in part (redacted or shortened), so the answer can't be repeated exactly")
     if verdict.outcome.label == outcome and _same_reasons(facts["reasons"], reasons):
-        return lines + ([spell_out(basis.note)] if basis.note else []) + _remedy_lines(facts["remedy"])
+        return lines + ([spell_out(facts["note"])] if facts["note"] else []) + _remedy_lines(facts["remedy"])
     return [*lines, "today it would be another answer:", *(f"  {line}" for line in _lines(facts, verdict, ink))]
 
 

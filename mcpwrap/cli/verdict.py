@@ -112,7 +112,7 @@ def judge(rules: ServerRules, question: Question) -> Verdict:
         case Matched.ALWAYS:
             return _fixed(Outcome.ALLOW, "always let through: it carries no authority of its own", method)
         case Matched.TOOL if name.startswith(OWN_PREFIX):
-            return _fixed(Outcome.DENY, "names that begin with `mcpwrap_` are mcpwrap's own; a server's are hidden", name)
+            return _fixed(Outcome.DENY, f"names that begin with `{OWN_PREFIX}` are mcpwrap's own", name)
         case Matched.TOOL:
             return _by(rules, rules.tools, base, name, question)
         case Matched.PROMPT:

@@ -15,7 +15,7 @@ from mcpwrap.policy.load import load_project
 from mcpwrap.policy.project import find_project, read_project
 from mcpwrap.policy.trust import TrustRecord, TrustStore, Unsealed, commands_of, digest
 from tests.attacks.shim import DEADLINE_S, Message, Shim
-from tests.project import Project, toml
+from tests.project import ACCEPTED, Project, toml
 
 SERVER = Path(__file__).with_name("server.py")
 NAME = "lab"
@@ -90,6 +90,7 @@ class Arena:
             0,
         )
         TrustStore(folders(env).state, Unsealed()).put(record)
+        ACCEPTED[record.digest] = record.content
 
     def set_up(self, script: Message | None = None, rules: str = RULES, *, more: str = "") -> None:
         """A script, a policy, and trust in it."""
