@@ -69,11 +69,12 @@ class NoFacts:
 class Once:
     """`facts` for one decision: each is asked for once, so that all rules of a decision judge the same."""
 
-    __slots__ = ("_canonical", "_facts", "_paths", "_relative")
+    __slots__ = ("_canonical", "_ends", "_facts", "_paths", "_relative")
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._paths: dict[str, tuple[str, ...] | None] = {}
+        self._ends: dict[str, tuple[str, ...] | None] = {}
         self._canonical: dict[str, str] = {}
         self._relative: dict[str, str | None] = {}
 
@@ -82,6 +83,17 @@ class Once:
         if text not in self._paths:
             self._paths[text] = self._facts.paths(text)
         return self._paths[text]
+
+    def ends(self, path: str) -> tuple[str, ...] | None:
+        """As `Facts.ends`."""
+        if path not in self._ends:
+            self._ends[path] = self._facts.ends(path)
+        return self._ends[path]
+
+    @property
+    def rooted(self) -> bool:
+        """As `Facts.rooted`."""
+        return self._facts.rooted
 
     def canonical(self, path: str) -> str:
         """As `Facts.canonical`."""

@@ -22,6 +22,10 @@ class Counting(NoFacts):
         self.asked.append(text)
         return None if text == "?" else (text,)
 
+    def ends(self, path: str) -> tuple[str, ...] | None:
+        self.asked.append(f"ends {path}")
+        return ()
+
     def canonical(self, path: str) -> str:
         self.asked.append(f"canonical {path}")
         return path
@@ -39,6 +43,8 @@ def test_in_one_decision_each_fact_is_asked_for_once() -> None:
         assert once.paths("?") is None
         assert once.canonical("/a") == "/a"
         assert once.relative("/a") is None
+        assert once.ends("/a") == ()
+        assert not once.rooted
         assert once.is_path("/a")
         assert not once.is_path("a")
-    assert counting.asked == ["/a", "?", "canonical /a", "relative /a"]
+    assert counting.asked == ["/a", "?", "canonical /a", "relative /a", "ends /a"]
