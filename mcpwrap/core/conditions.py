@@ -34,8 +34,8 @@ VALUES_LIMIT: Final = 10_000
 """Most values of one call that a rule looks at; more can't be told."""
 
 
-NAMES_LIMIT: Final = 60_000
-"""Most names that are looked up in the file system for one rule and call, where it has several texts: 5,000 ordinary paths, half a
+NAMES_LIMIT: Final = 200_000
+"""Most names that are looked up in the file system for one rule and call, where it has several texts: 10,000 ordinary paths, half a
 second at 4 µs each and twice where something isn't there. What comes after can't be told."""
 
 SPELLED_LIMIT: Final = 8 << 20
