@@ -72,7 +72,7 @@ def foreign(text: str) -> bool:
 
 def relative(text: str) -> bool:
     """True for a text that is surely meant as a path without saying from where: hidden names, dot segments, ``file:name``."""
-    return re.match(r"\.[A-Za-z0-9_-]|(?i:file):\S+\Z", text) is not None or any(
+    return re.match(r"\.[A-Za-z0-9_-]|(?i:file):[^/\\\s]\S*\Z", text) is not None or any(
         segment in (".", "..") for segment in re.split(r"[/\\]", text)
     )
 
