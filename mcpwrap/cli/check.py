@@ -85,12 +85,12 @@ def _warnings(found: Found, policy: ProjectPolicy) -> Iterator[str]:
                     yield f"{server.name}: {why}; it is held until `mcpwrap trust`"
     for server in policy.servers.values():
         rules = rules_for(policy, server.name, (), server.command or ())
-        for each in review(rules, _tools(found, server.name)):
+        for each in review(rules, known_tools(found, server.name)):
             place = f"({each.file}:{each.line})"
             yield f"{server.name}: {each.text}" if place in each.text else f"{server.name}: {each.text} {place}"
 
 
-def _tools(found: Found, server: str) -> Mapping[str, Mapping[str, Any]] | None:
+def known_tools(found: Found, server: str) -> Mapping[str, Mapping[str, Any]] | None:
     """The definitions of the server's tools: those of the lock, else what it showed last; None where nothing is known."""
     if found.lock is not None and (entry := parse_lock(found.lock).servers.get(server)) is not None:
         return entry.items["tool"]

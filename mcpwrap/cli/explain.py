@@ -14,6 +14,7 @@ import click
 
 from mcpwrap.audit.reader import find_ref
 from mcpwrap.cli import completion, explain_own
+from mcpwrap.cli.check import known_tools
 from mcpwrap.cli.here import Found, Here, look, need, own_servers
 from mcpwrap.cli.screen import Ink, columns, day
 from mcpwrap.cli.verdict import WORDS, Question, Verdict, budgets, by_pins, depends_on, judge, reason_rows, remedies
@@ -24,6 +25,7 @@ from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, UsageError
 from mcpwrap.policy.load import ProjectPolicy
 from mcpwrap.policy.pins import PinStore, pins_of
+from mcpwrap.policy.toml import nearest
 from mcpwrap.policy.trust import Unsealed
 from mcpwrap.runtime.facts import FileFacts
 
@@ -200,7 +202,17 @@ def _facts(basis: Basis, server: str, method: str, verdict: Verdict) -> dict[str
         "budgets": _reasons(budgets(verdict)),
         "remedy": list(remedies(verdict, own_file=basis.policy.file)),
         "note": basis.note,
+        "unknown": _unknown_tool(basis.found, server, verdict) if method == "tools/call" else "",
     }
+
+
+def _unknown_tool(found: Found, server: str, verdict: Verdict) -> str:
+    """That the server has no tool of that name, as far as is known; "" where it has one, nothing is known, or the pins say so."""
+    tools, name = known_tools(found, server), verdict.name
+    if tools is None or name in tools or verdict.remedy:
+        return ""
+    near = nearest(name, tools)
+    return f"{server} has no tool `{name}`, as far as is known" + (f"; did you mean `{near}`?" if near else "")
 
 
 def _reasons(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
@@ -222,6 +234,8 @@ def _lines(facts: dict[str, Any], verdict: Verdict, ink: Ink) -> list[str]:
     ):
         if reasons:
             lines += [heading, *columns(reason_rows(reasons))]
+    if facts["unknown"]:
+        lines.append(spell_out(facts["unknown"]))
     if facts["note"]:
         lines.append(spell_out(facts["note"]))
     return lines + _remedy_lines(facts["remedy"])

@@ -261,7 +261,7 @@ def need(option: str | None, here: Here | None = None) -> Found:
     if found is None:
         raise UsageError(
             "no `mcpwrap.toml` here or above",
-            hint="change into the project, name it with `--project DIR`, or see `mcpwrap status`",
+            hint="change into the project, name it with `--project DIR`, or start one: mcpwrap init NAME -- COMMAND…",
         )
     return found
 

@@ -241,7 +241,9 @@ def _cut(text: str, limit: int) -> str:
 def _start(here: Here, ink: Ink) -> str:
     return (
         f"no project here: there is no `mcpwrap.toml` in {spell_out(here.cwd)} or above\n"
-        f"\nTo start, put this into {ink('bold', 'mcpwrap.toml')} at the project's root and change what differs:\n\n"
+        "\nTo start, run `mcpwrap init NAME -- COMMAND…` with a server's command as your client's configuration has it:\n"
+        "it asks the server what it has, and writes a file for it. Or"
+        f" put this into {ink('bold', 'mcpwrap.toml')} at the project's root and change what differs:\n\n"
         + "".join(f"  {line}\n" if line else "\n" for line in EXAMPLE.splitlines())
         + f"\n{ink('dim', 'next')}   mcpwrap trust, then `mcpwrap run git` in your client's configuration"
     )

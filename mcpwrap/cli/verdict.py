@@ -15,7 +15,7 @@ from mcpwrap.core.listing import OWN_PREFIX
 from mcpwrap.core.methods import TABLE, Matched
 from mcpwrap.core.rules import Decision, Outcome, Pattern, Reason, Rule, RuleTable, ServerRules
 from mcpwrap.core.uris import ambiguity
-from mcpwrap.core.visible import spell_out
+from mcpwrap.core.visible import INVISIBLE, spell_out
 from mcpwrap.errors import UsageError
 
 WORDS: Final = {
@@ -243,7 +243,8 @@ def _let_in(table: RuleTable, verdict: Verdict, own_file: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(spell_out(text), ensure_ascii=False)
+    """`text` as TOML writes it, so that it can be pasted; what a person can't see is escaped."""
+    return INVISIBLE.sub(lambda found: f"\\U{ord(found[0]):08x}", json.dumps(text, ensure_ascii=False))
 
 
 def reason_rows(reasons: Sequence[Reason]) -> list[tuple[str, str, str]]:

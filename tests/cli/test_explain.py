@@ -406,6 +406,22 @@ to let it run:
     )
 
 
+def test_a_tool_that_the_server_has_not_is_named_with_the_nearest(project: Project) -> None:
+    project.write(FILE)
+    entry = LockEntry(items={"tool": {"read_file": {"name": "read_file"}}})
+    (project.root / "mcpwrap.lock").write_bytes(render(Lock({"files": entry})))
+    assert (
+        "files has no tool `read_fil`, as far as is known; did you mean `read_file`?\n" in explain(project, "files", "read_fil")[1]
+    )
+    assert "files has no tool `zz`, as far as is known\n" in explain(project, "files", "zz")[1]
+    assert "has no tool" not in explain(project, "files", "read_file")[1]
+
+
+def test_a_name_that_is_to_be_pasted_is_written_as_toml_does(project: Project) -> None:
+    project.write(FILE)
+    assert r'add "a\u001b\"\U0000202e" to `allow`' in explain(project, "files", 'a\x1b"\u202e')[1]
+
+
 def test_what_changed_since_it_was_pinned_is_denied_by_what_was_seen(project: Project) -> None:
     project.write(FILE)
     accepted = {"name": "read_file", "description": "old"}

@@ -24,6 +24,7 @@ def status(project: Project) -> str:
 def test_without_a_project_a_file_to_start_with_is_shown(project: Project) -> None:
     text = status(project)
     assert text.startswith("no project here: there is no `mcpwrap.toml` in ROOT or above\n")
+    assert "To start, run `mcpwrap init NAME -- COMMAND…`" in text
     for line in EXAMPLE.splitlines():
         assert f"  {line}\n" in text or not line
     assert "next   mcpwrap trust" in text
