@@ -101,7 +101,9 @@ class Project:
         """Accept the project file as it lies there, without a terminal; the digest that was accepted."""
         digest = str(json.loads(self.mcpwrap("check", "--json").stdout)["digest"])
         self.mcpwrap("trust", "--digest", digest)
-        ACCEPTED[digest] = (self.root / "mcpwrap.toml").read_text("utf-8")
+        file = self.root / "mcpwrap.toml"
+        # (a folder without one has servers of the person's own)
+        ACCEPTED[digest] = file.read_text("utf-8") if file.exists() else ""
         return digest
 
     def direct(self, server: Server) -> Launch:

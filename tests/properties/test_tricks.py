@@ -108,6 +108,7 @@ def read_by_servers(text: str, tree: Path, *, odd: bool) -> set[str]:
     with the home put in, with backslashes for slashes, as Windows does."""
     texts = {text}
     whole = re.sub(r"[\t\r\n]", "", text)
+    uris: set[str] = set()
     if whole[:5].lower() == "file:":
         whole = "file:" + whole[5:].replace("\\", "/") if odd else whole
         cut = re.split(r"[?#]", whole)[0]
