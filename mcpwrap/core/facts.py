@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mcpwrap.core.paths import looks_like_path
+from mcpwrap.core.paths import looks_like_path, readings
 
 
 class Facts(Protocol):
@@ -81,7 +81,8 @@ class Once:
     def paths(self, text: str) -> tuple[str, ...] | None:
         """As `Facts.paths`."""
         if text not in self._paths:
-            self._paths[text] = self._facts.paths(text)
+            plain = readings(text) == (text,)
+            self._paths[text] = self.ends(text) or None if plain else self._facts.paths(text)
         return self._paths[text]
 
     def ends(self, path: str) -> tuple[str, ...] | None:

@@ -85,11 +85,12 @@ class FileFacts:
 
     def _resolved(self, path: str) -> str:
         try:
-            resolved = os.path.realpath(path, strict=True)
+            os.stat(path)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise
-            resolved = os.path.realpath(path)
+        # (one walk: the system itself has said whether there is a loop, or a folder that can't be looked into)
+        resolved = os.path.realpath(path)
         return _as_listed(resolved) if self._folds else resolved
 
 

@@ -230,6 +230,8 @@ def test_any_string_that_leads_inside_is_seen(tree: Path) -> None:
         "\\\\m\\x",
     ):
         assert inner.possibly(text, facts), text
+    for text in (f"file://machine{tree}/out/x", f"/C:{tree}/out/x"):
+        assert inner.possibly(text, facts), "a reader that leaves out the machine, or the drive"
     assert inner.possibly("loop/x", facts), "who knows where it leads"
     for text in ("docs/deep/x", "prose", "/tmp", str(tree / "cwd"), "x" * 5000, "https://x.example/"):
         assert not inner.possibly(text, facts), text

@@ -20,7 +20,7 @@ class Counting(NoFacts):
 
     def paths(self, text: str) -> tuple[str, ...] | None:
         self.asked.append(text)
-        return None if text == "?" else (text,)
+        return None if text == "?:" else (text,)
 
     def ends(self, path: str) -> tuple[str, ...] | None:
         self.asked.append(f"ends {path}")
@@ -39,12 +39,13 @@ def test_in_one_decision_each_fact_is_asked_for_once() -> None:
     counting = Counting()
     once = Once(counting)
     for _ in range(2):
-        assert once.paths("/a") == ("/a",)
-        assert once.paths("?") is None
+        assert once.paths("/a b.") == ("/a b.",)
+        assert once.paths("?:") is None
+        assert once.paths("/a") is None
         assert once.canonical("/a") == "/a"
         assert once.relative("/a") is None
         assert once.ends("/a") == ()
         assert not once.rooted
         assert once.is_path("/a")
         assert not once.is_path("a")
-    assert counting.asked == ["/a", "?", "canonical /a", "relative /a", "ends /a"]
+    assert counting.asked == ["/a b.", "?:", "ends /a", "canonical /a", "relative /a"]

@@ -92,12 +92,10 @@ def test_a_file_system_that_fails_resolves_nothing(tree: Path, monkeypatch: pyte
 
 
 def test_what_lies_in_a_folder_that_cant_be_looked_into_resolves_to_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(path: str, *, strict: bool = False) -> str:
-        if strict:
-            raise PermissionError(errno.EACCES, "no")
-        return path
+    def fails(path: str, **how: object) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "no")
 
-    monkeypatch.setattr(os.path, "realpath", fails)
+    monkeypatch.setattr(os, "stat", fails)
     assert FileFacts(None).paths(f"{tree}/docs/a") is None
 
 
