@@ -216,7 +216,7 @@ def misplaced(content: str, reason: Mapping[str, Any], server: str, *, behind: b
         return f"there are {len(lines)} lines"
     line, text = lines[reason["line"] - 1], reason["text"]
     kind = re.match(r"^no rule admits this (.*)$", text)
-    if kind or UNFIT.match(text) or text.startswith("`limit` ") or (behind and text.startswith("which resource ")):
+    if kind or UNFIT.match(text) or text.endswith(" of this server is used up") or (behind and text.startswith("which resource ")):
         sub = "resources" if behind and not kind else KINDS[kind[1]] if kind else ""
         wanted = _header(lines, server, sub)
         if UNFIT.match(text):

@@ -29,7 +29,7 @@ _ASKED_BY: Final = {
 }
 
 _RESOURCES: Final = re.compile(
-    r"^(?:a resource that isn't|resources in it aren't) permitted$|^some of what it listens to is hidden$"
+    r"(?:^|: )(?:a resource that isn't|resources in it aren't) permitted$|^some of what it listens to is hidden$"
 )
 """What is refused for resources that the record doesn't name."""
 
@@ -48,7 +48,7 @@ def words(record: Mapping[str, Any]) -> str:
 def behind(record: Mapping[str, Any], rules: ServerRules) -> tuple[str, Verdict] | None:
     """The method and the decision of the policy that stand behind a refusal of mcpwrap's own; None where none does."""
     text = str(_reasons(record)[0].get("text", ""))
-    if _RESOURCES.match(text):
+    if _RESOURCES.search(text):
         decision = rules.resources.denial("which resource isn't recorded; these rules don't let it through")
         return "resources/read", Verdict(decision, None, f"servers.{rules.server}.resources", "")
     found = _BEHIND.match(text)

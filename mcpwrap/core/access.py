@@ -21,6 +21,10 @@ class Access:
             return own_denial(why)
         return self._state.judge(table, uri, {"uri": uri}, at, uri=uri)
 
+    def shows(self, uri: str) -> bool:
+        """True where the resource may be shown by something else that is let through."""
+        return self.resource(uri).outcome <= Outcome.LOG
+
     def template(self, text: Text, at: float | None = None, *, beginning: bool = False) -> Decision:
         """The decision on a resource template: denied only where all that it stands for surely is.
 

@@ -6,9 +6,10 @@ from hashlib import sha256
 from typing import Any, Final
 
 from mcpwrap.core import adapt, denial
-from mcpwrap.core.access import task_key
+from mcpwrap.core.access import Access, task_key
 from mcpwrap.core.catalog import OWN_STATE
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
+from mcpwrap.core.contents import followed
 from mcpwrap.core.elicitation import refusal, urls_of
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import METHOD_NOT_FOUND, Json, Request, encode, id_key
@@ -28,8 +29,9 @@ NOT_IN_LEGACY: Final = "the server asked for input in a way that this protocol r
 class Asking:
     """Judges them. Appends commands; holds no state of its own."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, access: Access) -> None:
         self._state = state
+        self._access = access
 
     def judged(self, word: str, params: Any, at: float | None) -> Decision:
         """The decision on one thing that is asked of the client, with what is asked; no budget counts where `at` is None."""
@@ -38,6 +40,11 @@ class Asking:
         decision = state.judge(state.live.server_requests, word, params, at)
         if word == "elicitation" and decision.outcome <= Outcome.LOG and (why := refusal(params)):
             return own_denial(why)
+        if word == "sampling" and decision.outcome <= Outcome.LOG and not state.live.resources.plainly_open:
+            # it goes to the model like a tool's result
+            _, hidden = followed(params, "sampling/createMessage", self._access.shows)
+            if hidden:
+                return own_denial("resources in it aren't permitted")
         return decision
 
     def urls(self, p: Pending, data: Any, at: float, out: list[Command]) -> tuple[str, ...]:

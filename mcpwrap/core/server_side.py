@@ -201,7 +201,7 @@ class ServerSide:
 
     def _followed(self, p: Pending, result: Json, out: list[Command]) -> Json:
         """The result without the resources that the policy hides."""
-        kept, taken = followed(result, p.method, self._shows_resource)
+        kept, taken = followed(result, p.method, self._access.shows)
         if taken:
             self._state.refused(
                 out, event="response", direction="server", method=p.method, request_id=p.id,
@@ -209,9 +209,6 @@ class ServerSide:
                 tool=p.name if p.method == "tools/call" else "",
             )  # fmt: skip
         return kept
-
-    def _shows_resource(self, uri: str) -> bool:
-        return self._access.resource(uri).outcome <= Outcome.LOG
 
     # requests inside results, tasks
 
@@ -272,7 +269,7 @@ class ServerSide:
         """The line to send: what a task tells of its result follows the policy for resources like the result itself."""
         if row is None or row.matched is not Matched.TASK or self._state.live.resources.plainly_open:
             return m.encoded
-        kept, taken = followed(m.params, "tasks/get", self._shows_resource)
+        kept, taken = followed(m.params, "tasks/get", self._access.shows)
         if not taken:
             return m.encoded
         self._state.refused(

@@ -79,7 +79,7 @@ class Session:
         self._state = State(server, refs, rules, hold, notice, world=world)
         access = Access(self._state)
         self._replies = ClientReplies(self._state)
-        self._asking = Asking(self._state)
+        self._asking = Asking(self._state, access)
         self._client_side = ClientSide(self._state, access)
         self._server_side = ServerSide(self._state, access, self._replies, self._asking)
         self._joining: Joining | None = None

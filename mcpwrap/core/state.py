@@ -175,7 +175,7 @@ class State(msgspec.Struct):
         server = self.live.budget
         if server is None or at is None or decision.outcome >= server.over or not self.budgets.server_spent(server, at):
             return decision
-        reason = Reason(table.file, self.live.line, server.over.label, f"`limit` {server.text} of this server is used up")
+        reason = Reason(table.file, self.live.line, server.over.label, f"{server.text} of this server is used up")
         return Decision(server.over, (reason,))
 
     def listed(self, table: RuleTable, name: str) -> bool:

@@ -104,7 +104,7 @@ def test_another_file_or_effect_is_found_out(arena: Arena) -> None:
         (2, "no rule admits this resource", False),
         (8, 'allow = ["*"] with { within = ["${project}"] }', True),
         (6, 'allow = ["*"] with { within = ["${project}"] }', False),
-        (2, "`limit` limit = 9/h of this server is used up", True),
+        (2, "limit = 9/h of this server is used up", True),
         (0, "no rule admits this tool", False),
     ],
 )

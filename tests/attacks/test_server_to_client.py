@@ -191,6 +191,28 @@ def test_sampling_is_judged_by_its_arguments_and_its_budget(arena: Arena) -> Non
     assert set(opening["params"]["capabilities"]) == {"sampling"}
 
 
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("shown", ["docs://a", "secret://k"])
+def test_sampling_shows_the_model_no_hidden_resource(arena: Arena, inside: bool, shown: str) -> None:
+    content = {"type": "tool_result", "toolUseId": "1", "content": [{"type": "resource", "resource": {"uri": shown, "text": "k"}}]}
+    params = {**sampling(5), "messages": [{"role": "user", "content": [content]}]}
+    wish = {"resultType": "input_required", "inputRequests": {"k": {"method": "sampling/createMessage", "params": params}}}
+    script = answers(wish) if inside else [asks("sampling/createMessage", params), {"honest": 1}]
+    with arena.run({"on": {"tools/call": [script]}}, OPEN) as shim:
+        if inside:
+            answer = shim.request(1, "tools/call", modern(tool("safe"), **ALL))
+        else:
+            shim.open(**ALL)
+            answer = shim.call("safe")
+            shim.fence()
+        passed = shown == "docs://a"
+        assert (shown in str(shim.raw)) is passed
+        if inside and not passed:
+            assert "resources in it aren't permitted" in arena.why(ref_of(answer))
+    if not inside:
+        assert [m["error"]["code"] for m in replies(arena)] == ([] if passed else [-32601])
+
+
 def test_roots_that_are_to_be_asked_for_are_not_enumerated(arena: Arena) -> None:
     with arena.run({"on": {"tools/call": [[asks("roots/list", {}), {"honest": 1}]]}}, CAREFUL) as shim:
         shim.open(**ALL)

@@ -58,7 +58,7 @@ def test_a_call_past_the_limit_is_asked_for_or_denied() -> None:
         -> 1 tools/call {"name": "a"}
         >> 2 tools/call {"name": "b"}
         <- 2 ~ the policy asks a person first
-        !! call tools/call outcome=ask status=refused tool=b why~`limit` limit = 1/min of this server is used up
+        !! call tools/call outcome=ask status=refused tool=b why~limit = 1/min of this server is used up
     """)
 
 
