@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mcpwrap.core.cel import EXPRESSION_LIMIT, HANDED_LIMIT, compile_when
+from mcpwrap.core.cel import EXPRESSION_LIMIT, HANDED_LIMIT, WORK_LIMIT, compile_when
 from mcpwrap.core.conditions import Context
 from mcpwrap.core.patterns import PatternError
 
@@ -26,6 +26,10 @@ def holds(text: str, arguments: dict[str, Any] | None = None, **known: Any) -> b
         ("args.n > 3", {"n": True}, None),
         ("args.n > 3", {"n": 2**70}, None),
         ("args.n == 1", {"n": 1, "huge": 2**70}, True),
+        ("args.n > 0", {"n": 2**63}, None),
+        ("args.n < 0", {"n": -(2**63) - 1}, None),
+        ("args.n > 9223372036854775806", {"n": 2**63 - 1}, True),
+        ("args.n < -9223372036854775807", {"n": -(2**63)}, True),
         ("args.a.b[0] == 'q'", {"a": {"b": ["q"]}}, True),
         ("args.a == null", {"a": None}, True),
         ("args.s == 'x'", {"s": "\ud800"}, None),
@@ -85,6 +89,27 @@ def test_a_comprehension_is_handed_less_than_would_keep_it_busy() -> None:
     assert holds('!args.s.contains("q")', {"s": "y" * 100_000}) is True
 
 
+def test_the_limits_themselves_are_handed_over() -> None:
+    """Counted are the object of the arguments, their names, and every value at any depth."""
+    assert holds("args.xs.all(x, x < 3)", {"xs": [1] * (HANDED_LIMIT - 3)}) is True
+    assert holds("args.xs.all(x, x < 3)", {"xs": [1] * (HANDED_LIMIT - 2)}) is None
+    count = 1000  # the object, two names, the array, the text, 995 elements
+    text = 'args.xs.all(x, !args.s.contains(x + "q"))'
+    for more, expected in ((0, True), (1, None)):
+        characters = WORK_LIMIT // count - len("xss") - 995 + more
+        assert holds(text, {"xs": ["y"] * 995, "s": "y" * characters}) is expected
+    assert holds("args.s != '' && size(args.xs) == 1000", {"xs": ["y"] * 1000, "s": "y" * 100_000}) is True  # seen once
+    longest = "tool == '" + "t" * (EXPRESSION_LIMIT - 10) + "'"
+    assert len(longest) == EXPRESSION_LIMIT
+    assert holds(longest, {}, tool="t" * (EXPRESSION_LIMIT - 10)) is True
+
+
+@pytest.mark.parametrize("named", ["args.x", 'args["x"]', "args['x']", "args [ 'x' ]"])
+def test_an_argument_that_isnt_named_is_never_handed_over(named: str) -> None:
+    """However large it is, and whatever it holds, it changes nothing."""
+    assert holds(f"{named} == 1", {"x": 1, "other": ["y"] * (HANDED_LIMIT + 1), "huge": 2**70, "cut": "a\0"}) is True
+
+
 def test_a_value_that_json_doesnt_know_is_an_error() -> None:
     assert holds("args.x == 1", {"x": 1j}) is None
 
@@ -138,11 +163,14 @@ def test_what_cant_be_used_is_said_when_the_file_is_read(text: str, why: str) ->
 
 def test_the_word_of_a_macro_in_a_string_is_no_macro() -> None:
     assert holds("tool == '.all(' || tool == \".map(\"", {}, tool=".map(") is True
+    assert holds('tool == ".all(.map("', {}, tool=".all(.map(") is True
+    assert holds("tool == '.all(.map('", {}, tool=".all(.map(") is True
 
 
 def test_expressions_are_equal_by_their_text() -> None:
     one, other = compile_when("tool == 'a'"), compile_when("tool == 'b'")
     assert one == compile_when("tool == 'a'")
     assert one != other
-    assert one != "tool == 'a'"
+    assert (one == "tool == 'a'") is False
+    assert (one == other) is False
     assert len({one, other, compile_when("tool == 'a'")}) == 2

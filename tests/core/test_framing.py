@@ -15,6 +15,12 @@ def test_whole_lines_come_out_without_their_line_feed() -> None:
     assert reader.finish() == b""
 
 
+def test_two_lines_in_one_read_are_two() -> None:
+    assert LineReader().feed(b"a\nb\n") == [b"a", b"b"]
+    assert LineReader().feed(b"\n") == [b""]
+    assert LineReader().feed(b"\n\n") == [b"", b""]
+
+
 def test_only_a_line_feed_ends_a_line() -> None:
     text = "a\rb\x0bc\x0cd\x85e\u2028f\u2029".encode()
     assert LineReader().feed(text + b"\n") == [text]

@@ -9,6 +9,8 @@ import pytest
 
 from mcpwrap.core.jsonrpc import (
     BATCH_LIMIT,
+    CONTAINER_LIMIT,
+    DIGIT_LIMIT,
     ID_LIMIT,
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -68,6 +70,8 @@ def test_parameters_may_be_null() -> None:
         ('{"jsonrpc":"1.0","id":1,"method":"m"}', "`jsonrpc` must be", 1, Shape.CALL),
         ('{"jsonrpc":2.0,"id":1,"method":"m"}', "`jsonrpc` must be", 1, Shape.CALL),
         ('{"id":1,"method":"m"}', "`jsonrpc` must be", 1, Shape.CALL),
+        ('{"jsonrpc":"1.0","id":true,"method":"m"}', "`jsonrpc` must be", None, Shape.CALL),
+        ('{"jsonrpc":"2.0","id":{},"Method":"m"}', "another case", None, Shape.EITHER),
         ('{"jsonrpc":"2.0","id":1.0,"method":"m"}', "`id` must be", None, Shape.CALL),
         ('{"jsonrpc":"2.0","id":true,"method":"m"}', "`id` must be", None, Shape.CALL),
         ('{"jsonrpc":"2.0","id":null,"method":"m"}', "`id` must be", None, Shape.CALL),
@@ -190,6 +194,19 @@ def test_a_known_name_in_another_case_is_found(value: dict[str, Any], spelled: b
     assert miscased(value, {"a", "s"}) is spelled
 
 
+NAMES = (
+    "_meta", "name", "arguments", "uri", "cursor", "ref", "argument", "context", "level", "requestId", "reason", "progressToken",
+    "progress", "total", "message", "taskId", "task", "inputResponses", "requestState", "notifications", "protocolVersion",
+    "capabilities", "clientInfo",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_that_some_reader_acts_on_has_one_spelling(name: str) -> None:
+    assert "only in case" in refused(json.dumps({"jsonrpc": "2.0", "method": "m", "params": {name.upper(): 1}}).encode()).reason
+    assert isinstance(parse(json.dumps({"jsonrpc": "2.0", "method": "m", "params": {name: 1}}).encode()), Notification)
+
+
 def test_names_of_other_depths_may_differ_in_case() -> None:
     body = {"jsonrpc": "2.0", "id": 1, "method": "m", "params": {"name": "a", "arguments": {"deep": {"x": 1, "X": 2}}, "other": 1}}
     message = parse(json.dumps(body).encode())
@@ -198,7 +215,8 @@ def test_names_of_other_depths_may_differ_in_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("a", "b"), [("name", "NAME"), ("s", "\u017f"), ("k", "\u212a"), ("i", "\u0131"), ("ss", "\u00df"), ("\u00e9", "\u00c9")]
+    ("a", "b"),
+    [("name", "NAME"), ("s", "\u017f"), ("k", "\u212a"), ("i", "\u0131"), ("ss", "\u00df"), ("ss", "\u1e9e"), ("\u00e9", "\u00c9")],
 )
 def test_folding_takes_for_equal_what_a_reader_might(a: str, b: str) -> None:
     assert fold(a) == fold(b)
@@ -255,6 +273,7 @@ def test_an_escaped_carriage_return_is_text() -> None:
         b" ",
         b"{",
         b"hello",
+        b"X",
         b'{"jsonrpc":"2.0","id":1,"method":"m"} {}',
         b'{"jsonrpc":"2.0","id":1,"method":"m",}',
         b"{'jsonrpc':'2.0'}",
@@ -306,6 +325,8 @@ def test_what_other_characters_share_bytes_with_separators_stays() -> None:
         (b'{"jsonrpc":"2.0","id":1.0,"a":1,"a":1}', None),
         (b'[{"jsonrpc":"2.0","id":1,"a":1,"a":1}]', None),
         (b'"\r"', None),
+        (b"1e999", None),
+        (b'{"jsonrpc":"2.0","id":' + b"1" * DIGIT_LIMIT + b',"a":1,"a":1}', int("1" * DIGIT_LIMIT)),
         (b'{"id":1,\r', None),
         (b'{"id":1,\r"a":' + b"[" * 100_000, None),
         (b'{"id":1,\r"a":"\xff"}', None),
@@ -332,7 +353,9 @@ def test_what_an_unreadable_message_was_meant_as_is_recovered_too(line: bytes, s
     assert refused(line).shape is shape
 
 
-@pytest.mark.parametrize(("a", "b"), [(7, "7"), (7, "07"), (-1, "-1"), ("x", "x"), (10**20, str(10**20))])
+@pytest.mark.parametrize(
+    ("a", "b"), [(7, "7"), (7, "07"), (-1, "-1"), ("x", "x"), (10**20, str(10**20)), (int("9" * 64), "9" * 64)]
+)
 def test_ids_that_a_reader_may_take_for_equal_collide(a: Any, b: Any) -> None:
     assert id_key(a) == id_key(b)
 
@@ -347,6 +370,17 @@ def test_an_id_of_many_digits_is_no_work() -> None:
 
 
 # encoding
+
+
+def test_objects_and_arrays_of_a_line_that_isnt_compact_are_bounded() -> None:
+    line = '{"jsonrpc":"2.0","method":"m", "params":{"a":[%s]}}'
+    most = "[]," * (CONTAINER_LIMIT - 4)  # the envelope, its parameters, the array, one more
+    assert isinstance(parse((line % (most + "[]")).encode()), Notification)
+    assert "objects and arrays" in refused((line % (most + "[],{}")).encode()).reason
+
+
+def test_the_codes_are_those_of_the_specification() -> None:
+    assert (PARSE_ERROR, INVALID_REQUEST, INVALID_PARAMS) == (-32700, -32600, -32602)
 
 
 def test_what_is_sent_is_compact_and_on_one_line() -> None:

@@ -124,6 +124,15 @@ def test_brackets_in_a_text_are_no_depth() -> None:
     assert refused(b'"' + b"[" * 1000 + b'"').reason == "a message must be an object"
 
 
+def test_plain_values_at_the_bottom_are_no_depth() -> None:
+    """Beside so many brackets that the depth is looked at."""
+    for opening, closing in (("[", "]"), ('{"b":', "}")):
+        deep = opening * (DEPTH_LIMIT - 2) + "1" + closing * (DEPTH_LIMIT - 2)
+        line = f'{{"jsonrpc":"2.0","method":"m","params":{{"a":{deep},"b":[{"[]," * DEPTH_LIMIT}1]}}}}'
+        assert isinstance(parse(line.encode()), Notification)
+        assert "nested" in refused(line.replace("1" + closing, "[]" + closing, 1).encode()).reason
+
+
 def test_many_brackets_side_by_side_are_no_depth() -> None:
     message = parse(b'{"jsonrpc":"2.0","method":"m","params":{"a":[' + b"[]," * 1000 + b"{}]}}")
     assert isinstance(message, Notification)

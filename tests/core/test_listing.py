@@ -23,6 +23,20 @@ def test_order_and_everything_beside_the_list_stay() -> None:
     assert len(result["tools"]) == 3
 
 
+def test_an_item_whose_name_cant_be_read_is_taken_out_without_being_judged() -> None:
+    judged: list[str] = []
+
+    def shown(name: str) -> bool:
+        judged.append(name)
+        return True
+
+    result: dict[str, Any] = {"tools": [5, None, "name", ["name"], {}, {"name": 7}, {"name": None}, {"Name": "a"}, {"name": "b"}]}
+    kept, total, left = filtered(result, "tools", "name", shown)
+    assert kept == {"tools": [{"name": "b"}]}
+    assert (total, left) == (9, 1)
+    assert judged == ["b"]
+
+
 def test_what_is_filtered_is_not_to_be_cached() -> None:
     assert uncached({"tools": [], "ttlMs": 5, "cacheScope": "public"}) == {"tools": [], "ttlMs": 0, "cacheScope": "private"}
 

@@ -42,7 +42,7 @@ def test_a_value_under_a_key_that_sounds_like_a_secret_is_redacted(key: str, val
     [
         ("path", "a"), ("author", "ann"), ("keyboard", "de"), ("pinned", "x"), ("authority", "x"), ("password", None), ("has_password", True),  # noqa: E501
         ("maxTokens", 100), ("max_token", 1), ("token_count", 5), ("token_limit", Decimal("1.5")), ("tokens", 7), ("token_ttl", 1.5), ("n", 1),  # noqa: E501
-        ("session_id_length", 3),
+        ("session_id_length", 3), ("min_token", 1), ("token_budget", 9), ("token_size", 4), ("token_expires_in", 60),
     ],
 )  # fmt: skip
 def test_any_other_value_stays(key: str, value: Any) -> None:
@@ -95,6 +95,10 @@ def test_a_long_string_is_shortened_where_the_call_was_simply_allowed() -> None:
     assert redact({"a": [text]}, whole=True) == {"a": [text]}
     assert redact({"a": [text]}, whole=False) == {"a": [text[:SHORTENED] + "… (3000 characters)"]}
     assert redact("x" * SHORTENED, whole=False) == "x" * SHORTENED
+
+
+def test_the_limit_is_256_characters() -> None:
+    assert SHORTENED == 256
 
 
 def test_a_token_on_the_edge_does_not_leave_its_head_behind() -> None:

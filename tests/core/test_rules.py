@@ -49,6 +49,9 @@ def pattern(text: str, *, uri: bool = False) -> Pattern:
         ("*ab*ba*", ["abba", "xabxbax", "ab/ba"], ["aba", "ba ab"]),
         ("a*ba", ["aba", "abba", "a/ba"], ["ba", "a", "abab"]),
         ("*\0a", ["\0a", "x\0a"], ["xa"]),
+        ("*aa*", ["aa", "aaa", "baab"], ["a", "aba"]),
+        ("*b*ab", ["bab", "b/ab"], ["ab"]),
+        ("*Xa", ["Xa", "bXa"], ["a", "Xb"]),
     ],
 )
 def test_globs_in_names_match_the_whole_name_and_exact_in_case(text: str, matching: list[str], other: list[str]) -> None:
@@ -67,6 +70,9 @@ def test_globs_in_names_match_the_whole_name_and_exact_in_case(text: str, matchi
         ("*://*.x", ["a://b.x", "://.x"], ["a/b://b.x", "a://b/.x", "a://bx"]),
         ("**/*.md", ["a/b.md", "/.md"], ["b.md", "a/b.mdx"]),
         ("a*/\n**", ["a/\n", "ab/\n/c"], ["a/b/\n"]),
+        ("a*/**", ["a/\n", "ab/c\nd/e"], ["b/c"]),
+        ("docs://a$", ["docs://a$"], ["docs://a"]),
+        ("$", ["$"], [""]),
         ("file:///*/x", ["file:///a/x"], ["file:///a/b/x", "file:///x"]),
         ("file:///**/x", ["file:///a/x", "file:///a/b/x"], ["file:///x"]),
         ("docs://*", ["docs://a"], ["docs://a/b"]),
@@ -108,6 +114,38 @@ def test_what_only_begins_or_ends_like_an_expression_is_an_error(text: str) -> N
         pattern(text)
 
 
+@pytest.mark.parametrize("uri", [True, False])
+def test_the_beginning_of_an_expression_is_an_error_in_uris_too(uri: bool) -> None:
+    with pytest.raises(PatternError, match=r"a regular expression goes from"):
+        pattern("^docs://a", uri=uri)
+
+
+def test_in_paths_one_star_stays_within_a_segment() -> None:
+    parsed = Pattern.parse("docs/*", line=1, path=True)
+    assert parsed.matches("docs/a")
+    assert not parsed.matches("docs/a/b")
+
+
+def test_a_glob_is_folded_in_whole_runs_and_an_expression_not_at_all() -> None:
+    """What a fold puts together may stand on two sides of a character."""
+
+    def fold(text: str) -> str:
+        return text.replace("ab", "x").lower()
+
+    folded = Pattern.parse("**/aB*ab", line=1, path=True).folded(str.lower).folded(fold)
+    assert folded.matches("q/x1x")
+    assert not folded.matches("q/x/x")
+    assert not folded.matches("q/aB1ab")
+    assert Pattern.parse("^A$", line=1).folded(fold).matches("A")
+
+
+def test_an_expression_that_isnt_valid_is_said_once_and_not_on_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+    """The matcher's own log would write into the client's."""
+    with pytest.raises(PatternError):
+        pattern("^(not valid$")
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -118,6 +156,7 @@ def test_what_only_begins_or_ends_like_an_expression_is_an_error(text: str) -> N
         (r"^(a)\1$", "no valid RE2 expression"),
         ("${nobody}/x", "unknown substitution in `${nobody}/x` (known here: none)"),
         ("${project", "unknown substitution"),
+        ("${home}/${project}x${", "unknown substitution"),
     ],
 )
 def test_a_pattern_that_cannot_be_used_is_refused(text: str, why: str) -> None:
@@ -143,6 +182,12 @@ def test_a_substitution_is_put_in_literally() -> None:
     assert not regex.matches("/src/aab (1)/x")
     in_uri = Pattern.parse("file://${project}/**", line=1, uri=True, variables=values)
     assert in_uri.matches("file:///src/a%2Ab%20%281%29/x/y")
+    drive = Pattern.parse("file:///${project}/**", line=1, uri=True, variables={"project": "C:/shop"})
+    assert drive.matches("file:///C:/shop/x")
+    two = Pattern.parse("${home}${project}", line=1, variables=values)
+    assert two.literal == "/home/ann/src/a*b (1)"
+    with pytest.raises(PatternError, match="unknown substitution"):
+        Pattern.parse("${homex", line=1, variables=values)  # what isn't closed names nothing
     with pytest.raises(PatternError, match="known here: `\\${home}`, `\\${project}`"):  # noqa: RUF043
         Pattern.parse("${x}", line=1, variables=values)
 

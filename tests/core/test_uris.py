@@ -71,6 +71,10 @@ def test_a_uri_that_two_readers_may_resolve_differently_is_ambiguous(uri: str, w
         "docs:a//b",
         "file:///a?b//c",
         "a/B",
+        "docs:A:b",
+        "docs:abC/d",
+        "docs:a\u00a0b",
+        "docs:" + "a" * (NAME_LIMIT - 5),
     ],
 )
 def test_any_other_uri_can_be_judged_as_it_stands(uri: str) -> None:
@@ -110,6 +114,7 @@ def test_a_template_is_known_characters_and_holes(template: str, text: str) -> N
         ("f:{/a}{?b}", {"context": {"arguments": {"a": "1", "b": "2"}}}, "f:__"),
         ("f:/{a,b}/{c:3}", {"context": {"arguments": {"a": "1", "b": "2", "c": "3"}}}, "f:/_/_"),
         ("f:/{a}", {"context": {"arguments": {"a": 1}}, "argument": {"name": "a", "value": 2}}, "f:/_"),
+        ("f:/{a}", {"context": {"arguments": {"a": 1}}}, "f:/_"),
         ("f:/{a}", {"context": {"arguments": []}, "argument": {"name": 7}}, "f:/_"),
         ("f:/{a}", {"context": 5, "argument": 5}, "f:/_"),
     ],
