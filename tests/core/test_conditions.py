@@ -194,6 +194,71 @@ def test_a_long_text_that_stays_long_is_no_path() -> None:
     assert both(globs("/in/**"), {"x": "/in/" + "x" * 5000}, "*") == UNSURE
 
 
+def test_one_pattern_of_several_is_enough() -> None:
+    assert both(globs("*.md", "*.txt"), {"x": "a.txt"}) == YES
+    assert both(globs("*.md", "*.txt"), {"x": "a.py"}) == NO
+    assert both(globs("*.md", "*.txt"), {"x": "a.txt"}, "*") == YES
+    hosts = Constraint(host=("good.example", "evil.example"))
+    assert both(hosts, {"x": "see https://evil.example/"}, "*") == UNSURE
+    assert both(hosts, {"x": "see https://other.example/"}, "*") == NO
+
+
+def test_two_stars_and_a_slash_mean_the_first_folder_as_well() -> None:
+    assert both(globs("**/a.md"), {"x": "a.md"}) == YES
+    assert both(globs("**/.git/**"), {"x": "q/.git"}, "*") == UNSURE  # as text a folder's name isn't all that lies in it
+    assert both(globs("docs/*.md"), {"x": "docs/A.MD"}) == UNSURE
+
+
+def test_every_string_must_satisfy_an_allow_over_all_of_them() -> None:
+    one = Constraint(one_of=("a",))
+    assert both(one, {"x": "a", "y": ["a"]}, "*") == YES
+    for arguments in ({"x": "a", "y": "b"}, {"x": "b", "y": "a"}, {"x": ["a", {"k": "b"}]}):
+        assert both(one, arguments, "*") == UNSURE
+    # names of nested arguments may be what a denial means, and are nothing that an `allow` asks about
+    assert both(one, {"x": {"k": "a"}}, "*") == YES
+    assert both(one, {"x": {"a": "k"}}, "*") == UNSURE
+
+
+@pytest.mark.parametrize("within", ["xbx", 5, None, True, ["xbx"]])
+def test_a_dotted_key_goes_into_objects_only(within: object) -> None:
+    assert both(Constraint(one_of=("b",)), {"a": within}, "a.b") == UNSURE
+
+
+def test_a_text_of_several_lines_is_no_path_that_cant_be_resolved() -> None:
+    for text in ("/* a\n * comment */", "~ a\n~ b", "file:\nx"):
+        assert both(globs("**/.env"), {"x": text}, "*") == NO
+    for text in ("/a b", "~ a", "file:///a?b"):
+        facts = Table(**{text: None})
+        assert both(globs("**/.env"), {"x": text}, "*", facts=facts) == UNSURE
+
+
+def test_escapes_in_a_relative_text_are_read() -> None:
+    assert both(globs("**/.env"), {"x": "docs/%2eenv"}, "*") == UNSURE
+
+
+def test_as_many_values_as_are_looked_at_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conditions, "VALUES_LIMIT", 3)
+    for key in ("x", "*"):
+        assert both(Constraint(one_of=("a",)), {"x": ["a"] * 3}, key) == YES
+        assert both(Constraint(one_of=("a",)), {"x": ["b"] * 3}, key) == NO
+        assert both(Constraint(one_of=("a",)), {"x": ["b"] * 4}, key) == UNSURE
+
+
+def test_unless_needs_all_of_its_constraints() -> None:
+    each = Conditions(unless=(("a", Constraint(one_of=(1,))), ("b", Constraint(one_of=(1,)))))
+    for effect in Outcome:
+        assert not each.applies(effect, Context(arguments={"a": 1, "b": 1}))
+        assert each.applies(effect, Context(arguments={"a": 1, "b": 2}))
+        assert each.applies(effect, Context(arguments={"a": 2, "b": 1}))
+        assert each.applies(effect, Context(arguments=None))  # there may be others
+
+
+def test_what_this_calls_arguments_make_true_isnt_sure_for_all() -> None:
+    each = Conditions(when=compile_when("args.x == 1"))
+    assert each.applies(Outcome.ALLOW, Context(arguments={"x": 1}))
+    assert not each.surely(Context(arguments={"x": 1}))
+
+
 def test_unless_takes_a_rule_away_only_surely_and_an_allow_already_perhaps() -> None:
     each = Conditions(unless=(("x", IN),))
 

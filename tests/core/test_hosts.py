@@ -2,7 +2,7 @@
 
 import pytest
 
-from mcpwrap.core.hosts import host_matches, hosts_in, pattern_host, sure_host
+from mcpwrap.core.hosts import URL_LIMIT, host_matches, hosts_in, pattern_host, sure_host
 
 
 @pytest.mark.parametrize(
@@ -157,6 +157,43 @@ def test_a_long_text_is_gone_through_once(piece: str) -> None:
 
 def test_a_long_word_is_gone_through_once() -> None:
     assert hosts_in("a" * 1_000_000) == ()  # by its square it would take a quarter of an hour
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://a.example:65535/", "a.example"),
+        ("http://a.example:65536/", None),
+        ("http://a.example:99999/", None),
+        ("https://a.example/b@c", "a.example"),
+        ("https://a.example?b", "a.example"),
+        ("https://a.example?b@c", None),
+        ("ssh://a.example", "a.example"),
+        ("https://a.1b/", "a.1b"),
+        ("https://B\u00dcCHER.example/", "xn--bcher-kva.example"),
+        ("http://[::]/", "::"),
+        ("http://[::1]/", "::1"),
+        ("http://[::2]/", None),
+        ("https://" + "a." * 126 + "b/", "a." * 126 + "b"),  # 253 characters
+        ("https://" + "a." * 126 + "bc/", None),
+        ("https://a.example/" + "x" * (URL_LIMIT - 18), "a.example"),
+        ("https://a.example/" + "x" * (URL_LIMIT - 17), None),
+    ],
+)
+def test_what_is_sure_has_its_edges(url: str, host: str | None) -> None:
+    assert sure_host(url) == host
+
+
+def test_a_star_stands_for_one_label_at_least() -> None:
+    assert host_matches("*.a.example", "b.a.example")
+    assert host_matches("*.a.example", "c.b.a.example")
+    assert not host_matches("*.a.example", "a.example")
+    assert not host_matches("*.a.example", ".a.example")
+
+
+def test_spaces_and_other_dots_dont_hide_a_host() -> None:
+    assert "evil.example" in hosts_in("foo://a b@evil.example/x")
+    assert "evil.example" in hosts_in("https://evil\u3002example/")
 
 
 @pytest.mark.parametrize("number", ["1.2.3.4.5", "08.1", "256.1.1.1", "4294967296", "1.2.3.x", "1..2"])

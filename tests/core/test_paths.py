@@ -54,6 +54,35 @@ def test_inside_goes_by_whole_names() -> None:
     assert not inside("/dat", "/data")
 
 
+def test_a_roots_name_is_taken_whole() -> None:
+    assert not inside("/dir/a", "/dirX")
+    assert inside("/dir/a", "/dir/")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a%25252eb", {"a%25252eb", "a%252eb", "a%2eb"}),  # decoded twice, and not three times
+        ("dir:s/.env:x", {"dir:s/.env:x", "dir/.env"}),
+        ("a/:b c", {"a/:b c"}),
+        ("a b/fX", {"a b/fX"}),
+        ("a b/f. X", {"a b/f. X"}),
+    ],
+)
+def test_no_other_reading_is_given(text: str, expected: set[str]) -> None:
+    assert set(readings(text) or ()) == expected
+
+
+def test_bytes_that_are_no_text_arent_read() -> None:
+    assert readings("a/%ff") is None
+
+
+def test_only_the_beginning_of_a_long_text_is_a_scheme() -> None:
+    dots = "./" * PATH_LIMIT
+    assert shortened(dots + "file:x") == ("file:x",)
+    assert shortened("file:///" + dots + "file:x") == ("file:///file:x",)
+
+
 def test_folding_ignores_case_and_composition() -> None:
     assert folded("A/B.ENV") == "a/b.env"
     assert folded("E\u0301") == folded("\u00e9") == "\u00e9"
