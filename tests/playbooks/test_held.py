@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from mcpwrap.core.held import VERSION
@@ -93,6 +94,66 @@ def test_any_other_tool_is_answered_with_the_reason_and_recorded() -> None:
         >> 3 resources/read {"uri": "a:b"}
         <- 3 ! -32601 Method not found: resources/read (ref r3)
         !! call resources/read outcome=deny status=refused
+    """)
+
+
+def test_a_call_that_is_held_back_is_recorded_as_whose_it_is() -> None:
+    name, text = "n" * 300, "t" * 300
+    book = held()
+    book.play(f"""
+        >> 1 initialize {{"protocolVersion": "2025-06-18", "clientInfo": {{"name": "tester", "other": 1}}}}
+        <- 1 = {greeting("2025-06-18")}
+        >> 2 tools/call {{"name": "{name}", "arguments": {{"a": "{text}"}}}}
+        <- 2 ~ not trusted yet
+        !! call tools/call direction=client request_id=2 tool={name[:200]}
+        >> 3 tools/call {{"name": 7}}
+        <- 3 ~ not trusted yet
+        !! call tools/call direction=client request_id=3 tool=
+        >> 4 {name}
+        <- 4 ! -32601 Method not found: {name[:200]} (ref r3)
+        !! call {name[:200]} direction=client request_id=4
+    """)
+    assert book.records[0].arguments == {"a": text[:256] + "… (300 characters)"}
+    assert book.records[0].client == msgspec.Raw(b'{"name":"tester"}')
+
+
+def test_every_kind_of_list_is_told_to_a_stateless_client_that_wants_it() -> None:
+    for flag, kind in (("tools", "tools"), ("prompts", "prompts"), ("resources", "resources")):
+        held().play(f"""
+            >> 1 subscriptions/listen {{"notifications": {{"{flag}ListChanged": true}}, @}}
+            <- notifications/subscriptions/acknowledged {{#1, "notifications": {{"{flag}ListChanged": true}}}}
+            == started open
+            -> "mcpwrap-discover" server/discover {{@}}
+            << "mcpwrap-discover" = {{}}
+            -> 1 subscriptions/listen {{@, "notifications": {{"{flag}ListChanged": true}}}}
+            <- notifications/{kind}/list_changed {{#1}}
+        """)
+
+
+def test_a_client_that_hasnt_greeted_is_told_of_no_lists() -> None:
+    book = held()
+    book.play(f"""
+        >> 1 initialize {{"protocolVersion": "2025-06-18", "capabilities": {{}}}}
+        <- 1 = {greeting("2025-06-18")}
+        >> notifications/roots/list_changed
+        == started open
+        -> "mcpwrap-initialize" initialize {{"protocolVersion": "2025-06-18", "capabilities": {{}}}}
+        << "mcpwrap-initialize" = {{"protocolVersion": "2025-06-18", "capabilities": {{}}}}
+        -> notifications/initialized
+    """)
+
+
+@pytest.mark.parametrize(
+    ("method", "items"),
+    [("prompts/list", "prompts"), ("resources/list", "resources"), ("resources/templates/list", "resourceTemplates")],
+)
+def test_a_list_that_a_dead_server_owes_is_empty(method: str, items: str) -> None:
+    handshaken(OPEN).play(f"""
+        >> 1 {method}
+        -> 1 {method}
+        == exited it died
+        <- 1 = {{"{items}": []}}
+        {CHANGED}
     """)
 
 

@@ -51,6 +51,40 @@ def test_a_legacy_clients_handshake_is_replayed_and_the_lists_are_announced() ->
     assert not book.session.held
 
 
+def test_a_legacy_client_is_answered_in_its_own_family_once_the_session_goes_on() -> None:
+    book = held()
+    book.play(OPENED)
+    book.play(f"""
+        == started open
+        -> "mcpwrap-initialize" initialize {{"protocolVersion": "2025-06-18", "capabilities": {{"roots": {{}}}}}}
+        << "mcpwrap-initialize" = {{"protocolVersion": "2025-06-18", "capabilities": {{}}}}
+        -> notifications/initialized
+        {CHANGED}
+        >> 3 tools/call {{"name": "a"}}
+        -> 3 tools/call {{"name": "a"}}
+        << 3 = {{"content": []}}
+        <- 3 = {{"content": []}}
+        << 1 roots/list
+        <- 1 roots/list
+        << notifications/tools/list_changed
+        <- notifications/tools/list_changed
+    """)
+
+
+def test_the_revision_that_the_server_agrees_to_is_the_sessions() -> None:
+    book = held()
+    book.play(OPENED)
+    book.play(f"""
+        == started open
+        -> "mcpwrap-initialize" initialize {{"protocolVersion": "2025-06-18", "capabilities": {{"roots": {{}}}}}}
+        << "mcpwrap-initialize" = {{"protocolVersion": "2025-03-26", "capabilities": {{}}}}
+        -> notifications/initialized
+        {CHANGED}
+        << [{{"method": "notifications/message", "params": {{"data": "x"}}}}]
+        <- [{{"method": "notifications/message", "params": {{"data": "x"}}}}]
+    """)
+
+
 def test_the_replayed_handshake_carries_only_what_the_policy_leaves_open() -> None:
     book = Playbook(None, hold=WHY, policies={"closed": policy()})
     book.play(OPENED)
@@ -163,6 +197,31 @@ def test_a_stateless_client_in_front_of_a_legacy_server_is_adapted() -> None:
         << 5 ! -32000 failed
         <- 5 ! -32000 failed
     """)  # noqa: E501
+
+
+def test_everything_that_may_be_cached_is_said_not_to_be() -> None:
+    for method, params, result in (
+        ("prompts/list", "", '"prompts": []'),
+        ("resources/list", "", '"resources": []'),
+        ("resources/templates/list", "", '"resourceTemplates": []'),
+        ("resources/read", '"uri": "a:b"', '"contents": []'),
+    ):
+        stateless, legacy = (f"{{{params}, @}}", f"{{{params}}}") if params else ("{@}", "{}")
+        adapted().play(f"""
+            >> 3 {method} {stateless}
+            -> 3 {method} {legacy}
+            << 3 = {{{result}}}
+            <- 3 = {{"resultType": "complete", {result}, "ttlMs": 0, "cacheScope": "private"}}
+        """)
+
+
+def test_an_adapted_servers_resources_may_change_too() -> None:
+    adapted().play("""
+        >> 8 subscriptions/listen {"notifications": {"resourcesListChanged": true}, @}
+        <- notifications/subscriptions/acknowledged {#8, "notifications": {"resourcesListChanged": true}}
+        << notifications/resources/list_changed
+        <- notifications/resources/list_changed {#8}
+    """)
 
 
 def test_an_adapted_servers_list_changes_are_stamped_for_each_subscription() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mcpwrap.core.commands import Record
 from mcpwrap.core.events import ClientLine, ServerLine
 from mcpwrap.core.state import IN_FLIGHT_LIMIT
 from tests.playbooks.playbook import Playbook, handshaken
@@ -223,6 +224,48 @@ def test_a_question_that_cannot_be_recorded_is_answered_to_the_server() -> None:
         -> 5 ! -32603 nothing was asked, since it can't be recorded
         << 5 roots/list
         <- 5 roots/list
+    """)
+
+
+def test_what_cant_be_recorded_ends_no_other_question() -> None:
+    handshaken(OPEN).play("""
+        << 1 roots/list
+        <- 1 roots/list
+        << 2 roots/list
+        <- 2 roots/list
+        == unrecorded r1
+        -> 1 ! -32603 can't be recorded
+        >> 2 = {"roots": []}
+        -> 2 = {"roots": []}
+    """)
+
+
+def test_records_of_answers_say_whose_they_are_how_long_they_took_and_how_large_they_were() -> None:
+    book = handshaken(OPEN)
+    book.play("""
+        << 7 roots/list
+        <- 7 roots/list
+    """)
+    book.session.handle(ClientLine(b'{"jsonrpc":"2.0","id":7,"result":{"roots":[]}}', 1.6543214))
+    (entry,) = [
+        c.entry
+        for c in book.session.handle(ServerLine(b'{"jsonrpc":"2.0","id":8,"method":"roots/list"}', 2.0))
+        if isinstance(c, Record)
+    ]
+    assert entry.request_id == 8
+    answered = book.session.handle(ClientLine(b'{"jsonrpc":"2.0","id":8,"result":{"roots":[]}}', 2.0123456))
+    (entry,) = [c.entry for c in answered if isinstance(c, Record)]
+    assert (entry.request_id, entry.duration_ms, entry.result_bytes) == (8, 12.346, 46)
+    book.play("""
+        << 9 roots/list
+        <- 9 roots/list
+        == exited it died
+        <- notifications/tools/list_changed
+        <- notifications/prompts/list_changed
+        <- notifications/resources/list_changed
+        !! response roots/list status=lost request_id=9 duration_ms=500.0
+        >> 9 = {}
+        !! response direction=client request_id=9 why~nothing that was asked
     """)
 
 
