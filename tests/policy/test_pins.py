@@ -15,7 +15,7 @@ from mcpwrap.errors import ConfigError, StateError
 from mcpwrap.policy import pins as module
 from mcpwrap.policy.drift import accept, offer_digest, state_of
 from mcpwrap.policy.lock import Entry, Lock, render
-from mcpwrap.policy.pins import PinStore, pins_of
+from mcpwrap.policy.pins import PinStore, others_of, pins_of
 from mcpwrap.policy.records import TrustRecord
 from mcpwrap.policy.trust import Unsealed
 
@@ -251,6 +251,7 @@ def test_a_disk_that_takes_nothing_is_told(store: PinStore, monkeypatch: pytest.
 
 def test_the_trusted_lock_comes_before_what_is_remembered(store: PinStore) -> None:
     store.remember(ROOT, "files", learn(A))
+    store.remember(ROOT, "git", learn(C))
     found, others = pins_of(store, record(Lock({"files": entry(B)})), ROOT, "files", ["files", "git"])
     assert found is not None
     assert found.locked
@@ -266,6 +267,21 @@ def test_on_first_sight_the_tools_of_the_other_servers_are_known(store: PinStore
     found, others = pins_of(store, record(lock), ROOT, "files", ["files", "git", "mail", "new"])
     assert found is None
     assert others == {"a": "", "b": digest(B), "c": digest(C)}
+
+
+def test_a_server_imitates_itself_never(store: PinStore) -> None:
+    store.remember(ROOT, "files", learn(A))
+    store.remember(ROOT, "git", learn(B))
+    assert others_of(Lock(), store, ROOT, "files", ["files", "git"]) == {"b": digest(B)}
+
+
+def test_pins_in_a_folder_that_others_can_write_dont_count(store: PinStore, state: Path) -> None:
+    store.remember(ROOT, "files", learn(A))
+    Path(store.path("pins", ROOT, "files")).parent.chmod(0o777)
+    assert store.known(ROOT, "files") is None
+    found = store.remembered(ROOT, "files")
+    assert found is not None  # something lies there: it isn't first sight again
+    assert found.items == {}
 
 
 def test_a_lock_that_this_version_cannot_read_is_no_first_sight(store: PinStore) -> None:

@@ -50,6 +50,60 @@ def test_an_exact_version_or_no_fetch_gives_no_warning(command: str) -> None:
     assert inexact(shlex.split(command)) is None
 
 
+NPX = ["-c", "--call", "-w", "--workspace", "--registry", "--cache", "--prefix", "--userconfig"]
+UV = [
+    *(
+        "-p",
+        "--python",
+        "--index",
+        "--index-url",
+        "-i",
+        "--default-index",
+        "--extra-index-url",
+        "--find-links",
+        "-f",
+        "--directory",
+    ),
+    *("--project", "--cache-dir", "--config-file", "--env-file", "--with-editable", "--with-requirements", "-c", "--constraints"),
+]
+VALUES = [
+    *(("npx", option, "server@1.2.3", "server") for option in NPX),
+    *((runner, option, "server@1.2.3", "server") for runner in ("uvx", "uv tool run") for option in UV),
+    *(("pipx run", option, "server==1.2", "server") for option in ("--python", "--index-url", "-i", "--pip-args")),
+    *(("go run", option, "x.example/server@v1.2.3", "x.example/server") for option in ("-C", "-exec")),
+    *(("deno run", option, "npm:server@1.2.3", "npm:server") for option in ("-c", "--config", "--import-map")),
+]
+
+
+@pytest.mark.parametrize(("runner", "option", "exact", "inexact_one"), VALUES)
+def test_the_value_of_an_option_is_no_package_and_hides_none(runner: str, option: str, exact: str, inexact_one: str) -> None:
+    assert inexact(shlex.split(f"{runner} {option} value {exact}")) is None
+    said = inexact(shlex.split(f"{runner} {option} value {inexact_one}"))
+    assert said is not None
+    assert f"fetches `{inexact_one.removeprefix('npm:')}`" in said
+
+
+@pytest.mark.parametrize("command", ["npx ../local", "npx file:local", "npx .", "uvx --from", "deno run server.ts", "npx -p"])
+def test_what_lies_here_is_not_fetched(command: str) -> None:
+    assert inexact(shlex.split(command)) is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("npm x server", "pnpx server", "pnpm dlx server", "yarn dlx server", "bunx server", "npx.CMD server"),
+        *("nerdctl run server", "podman run server", "docker container run server", "podman container run server"),
+        *("uvx -w other server@1.2.3", "uv tool run -w other server@1.2.3", "uv tool run --with other server@1.2.3"),
+        *("uv tool run --from other server", "uv run -w other server.py", "deno run jsr:@scope/server"),
+        "npx 'server@1.2.3||2'",
+        "docker run server@sha256:" + "a" * 65,
+        "uvx --from git+https://x.example/y@" + "a" * 41 + " y",
+    ],
+)
+def test_every_runner_and_what_only_begins_exactly_is_warned_of(command: str) -> None:
+    assert "it runs whatever the registry holds" in (inexact(shlex.split(command)) or "")
+
+
 @pytest.mark.parametrize(
     ("command", "named"),
     [
