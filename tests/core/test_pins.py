@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcpwrap.core import pins
+from mcpwrap.core import jsonrpc, pins
 from mcpwrap.core.patterns import NAME_LIMIT
 from mcpwrap.core.pins import Kind, Learned, PinGuard, PinnedServer, digest, greeting, reduced, suspicious
 
@@ -51,6 +51,9 @@ def test_the_order_of_keys_is_no_difference() -> None:
         ({}, []),
         (1.0, Decimal("1.00000000000000000001")),
         ("\ud800", "\ud801"),
+        (["\ud800", "a"], ["\ud800", "b"]),
+        ({"\ud800": ["a"]}, {"\ud800": ["b"]}),
+        (Decimal("1.00000000000000000001"), "1.00000000000000000001"),
         ("é", "e\u0301"),
     ],
 )
@@ -120,6 +123,67 @@ def test_a_pinned_greeting_is_compared_and_another_protocol_revision_is_no_chang
     guard = PinGuard(pinned(said=digest(greeting(SAID))))
     assert guard.greeting({**SAID, "protocolVersion": "2024-11-05"}) == ""
     assert guard.greeting({**SAID, "instructions": "x"}) != ""
+
+
+def test_a_capability_that_says_nothing_is_left_out_only_where_none_says_the_same() -> None:
+    said = greeting({"capabilities": {"experimental": {}, "extensions": {}, "tools": {}, "prompts": {"x": 1}}})
+    assert said == {"capabilities": {"tools": {}, "prompts": {"x": 1}}}
+    assert greeting({"capabilities": {"experimental": {"a": {}}, "extensions": {"b": {}}}}) == {
+        "capabilities": {"experimental": {"a": {}}, "extensions": {"b": {}}}
+    }
+
+
+def test_what_is_to_be_remembered_keeps_what_was_accepted_before() -> None:
+    said = greeting({"instructions": "be kind"})
+    accepted = PinnedServer(digest(said), {"tool": {"a": digest(A)}}, frozenset({"tool"}), locked=True)
+    guard = PinGuard(accepted)
+    assert guard.greeting({"instructions": "be kind"}) == ""
+    listed(guard, A)
+    found = guard.learned()
+    assert found is not None
+    assert found.pinned.greeting == digest(said)
+    assert found.pinned.locked
+    assert not found.first_sight
+    guard.replace(accepted)
+    assert guard.learned() is not None  # it was judged anew
+
+
+def test_what_is_taken_on_first_sight_is_said_to_be() -> None:
+    guard = PinGuard()
+    guard.page("tool", [A], first=True, last=False)
+    found = guard.learned()
+    assert found is not None
+    assert found.first_sight
+    guard.page("tool", [A], first=False, last=True)
+    found = guard.learned()
+    assert found is not None
+    assert found.first_sight  # nothing can be added any more: that is remembered, too
+    guard.page("tool", [A], first=True, last=True)
+    assert guard.learned() is None
+
+
+def test_names_that_are_there_twice_now_are_told() -> None:
+    guard = PinGuard()
+    listed(guard, A, B)
+    guard.learned()
+    listed(guard, A, A, B)
+    found = guard.learned()
+    assert found is not None
+    assert found.twice == {"tool": frozenset({"a"})}
+
+
+def test_all_definitions_together_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(jsonrpc.encode(A))
+    monkeypatch.setattr(pins, "BYTES_LIMIT", 2 * size)
+    for last in (True, False):
+        guard = PinGuard()
+        assert guard.page("tool", [A, B], first=True, last=last) == set()
+        monkeypatch.setattr(pins, "BYTES_LIMIT", 2 * size)
+        guard = PinGuard()
+        assert guard.page("tool", [A, B, C], first=True, last=last) == {2}
+        guard = PinGuard()
+        guard.page("prompt", [A], first=True, last=False)
+        assert guard.page("tool", [A, B], first=True, last=last) == {1}
 
 
 def test_a_locked_server_without_a_greeting_accepted_none() -> None:
