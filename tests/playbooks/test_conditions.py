@@ -198,6 +198,41 @@ def test_urls_in_an_error_are_judged_one_by_one() -> None:
         """)
 
 
+def test_urls_past_the_limit_arent_opened() -> None:
+    once = rules('allow = ["*"]\n[[servers.files.server_requests.rules]]\nallow = ["elicitation"]\nlimit = "1/session"\n')
+    url = '{"url": "https://a.example/", "elicitationId": "e", "message": "open it"}'
+    for data, answer in ((f"[{url}]", "! -32042 open it"), (f"[{url}, {url}]", "~ open a URL: limit = 1/session is used up")):
+        handshaken(once).play(f"""
+            >> 1 tools/call {{"name": "a"}}
+            -> 1 tools/call {{"name": "a"}}
+            << {{"id": 1, "error": {{"code": -32042, "message": "open it", "data": {{"elicitations": {data}}}}}}}
+            <- 1 {answer}
+        """)
+
+
+def test_what_a_server_asks_counts() -> None:
+    once = rules(
+        'allow = ["*"]\n[[servers.files.server_requests.rules]]\n'
+        'allow = ["roots", "elicitation"]\nlimit = "1/session"\nover = "deny"\n'
+    )
+    handshaken(once).play("""
+        << 1 roots/list
+        <- 1 roots/list
+        >> 1 = {"roots": []}
+        -> 1 = {"roots": []}
+        << 2 roots/list
+        -> 2 ! -32601 roots/list is not permitted
+        !! call roots/list direction=server outcome=deny request_id=2 arguments={} why~limit = 1/session is used up
+    """)
+    wish = '{"method": "roots/list"}'
+    Playbook(once).play(f"""
+        >> 1 tools/call {{"name": "a", @}}
+        -> 1 tools/call {{"name": "a", @}}
+        << 1 = {{"resultType": "input_required", "requestState": "s", "inputRequests": {{"a": {wish}, "b": {wish}}}}}
+        <- 1 = {{"resultType": "input_required", "requestState": "s", "inputRequests": {{"a": {wish}}}}}
+    """)
+
+
 def test_a_list_that_is_said_to_have_changed_admits_no_name_that_wasnt_in_it() -> None:
     handshaken(OPEN).play("""
         >> 1 tools/list

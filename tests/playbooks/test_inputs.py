@@ -70,6 +70,28 @@ def test_a_denied_elicitation_is_declined_in_the_clients_place_on_the_retry() ->
     )
 
 
+def test_what_comes_after_a_permitted_question_is_judged_as_well() -> None:
+    Playbook(NO_ELICITATION).play(
+        asked(f'"first": {ROOTS}, "second": {ELICITATION}, "third": {ROOTS}')
+        + f"""
+        <- 1 = {{"resultType": "input_required", "requestState": "s", "inputRequests": {{"first": {ROOTS}, "third": {ROOTS}}}}}
+        !! call roots/list direction=server outcome=log tool=a
+        !! call elicitation/create direction=server outcome=deny status=refused tool=a note=altered:declinedfortheclient
+        !! call roots/list direction=server outcome=log tool=a
+        !! response
+        """
+    )
+
+
+def test_one_long_key_among_short_ones_fails_the_call() -> None:
+    Playbook(OPEN).play(
+        asked(f'"a": {ROOTS}, "{"k" * 5000}": {ROOTS}')
+        + """
+        <- 1 ! -32603 a key longer than that
+        """
+    )
+
+
 def test_where_all_was_declined_the_retry_that_has_only_the_state_carries_it() -> None:
     Playbook(NO_ELICITATION).play(
         asked(f'"who": {ELICITATION}')

@@ -39,6 +39,33 @@ def test_what_is_not_permitted_is_answered_to_the_server(method: str) -> None:
     """)
 
 
+def test_where_elicitation_is_closed_it_is_no_method_and_isnt_declined() -> None:
+    handshaken(CLOSED).play("""
+        << 1 elicitation/create {"message": "?", "requestedSchema": {"type": "object", "properties": {"n": {"type": "string"}}}}
+        -> 1 ! -32601 elicitation/create is not permitted (ref r1)
+        !! call elicitation/create direction=server request_id=1 why~no rule admits this server request
+    """)
+
+
+def test_the_record_of_a_question_has_its_words_in_full_where_it_is_logged() -> None:
+    book = handshaken(policy(server_requests={"allow": ["sampling"], "log": ["elicitation"]}))
+    long = "w" * 300
+    form = '"requestedSchema": {"type": "object", "properties": {"n": {"type": "string"}}}'
+    book.play(f"""
+        << 1 elicitation/create {{"message": "{long}", {form}}}
+        <- 1 elicitation/create {{"message": "{long}", {form}}}
+        << 2 sampling/createMessage {{"systemPrompt": "{long}"}}
+        <- 2 sampling/createMessage {{"systemPrompt": "{long}"}}
+        << 3 roots/list {{"x": "{long}"}}
+        -> 3 ! -32601 roots/list is not permitted
+    """)
+    logged, allowed, refused = book.records[-3:]
+    assert logged.arguments["message"] == long
+    assert [reason.text for reason in logged.reasons] == ['log = ["elicitation"]']
+    assert allowed.arguments["systemPrompt"] == refused.arguments["x"] == long[:256] + "… (300 characters)"
+    assert (refused.request_id, refused.outcome) == (3, "deny")
+
+
 def test_elicitation_does_not_exist_before_2025_06_18() -> None:
     handshaken(OPEN, "2025-03-26").play("""
         << 1 elicitation/create {}
