@@ -200,7 +200,7 @@ def test_urls_in_an_error_are_judged_one_by_one() -> None:
 
 def test_urls_past_the_limit_arent_opened() -> None:
     once = rules('allow = ["*"]\n[[servers.files.server_requests.rules]]\nallow = ["elicitation"]\nlimit = "1/session"\n')
-    url = '{"url": "https://a.example/", "elicitationId": "e", "message": "open it"}'
+    url = '{"mode": "url", "url": "https://a.example/", "elicitationId": "e", "message": "open it"}'
     for data, answer in ((f"[{url}]", "! -32042 open it"), (f"[{url}, {url}]", "~ open a URL: limit = 1/session is used up")):
         handshaken(once).play(f"""
             >> 1 tools/call {{"name": "a"}}
