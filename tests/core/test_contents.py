@@ -27,6 +27,36 @@ def content_of(*items: Any, method: str = "tools/call") -> tuple[Any, int]:
     return result["content"], taken
 
 
+def test_texts_hide_nothing_that_lies_beside_or_in_them() -> None:
+    def hidden(uri: str) -> bool:
+        return False
+
+    text = {"type": "text", "text": "x"}
+    link = {"uri": "secret://a", "text": "x"}
+    assert followed({"content": [text], "contents": [link]}, "tools/call", hidden) == ({"content": [text], "contents": []}, 1)
+    assert followed({"content": [text], "Contents": [link]}, "tools/call", hidden) == ({"content": [text]}, 1)
+    for item in ({"type": "resource_link", "text": "x"}, {**text, "uri": "secret://a"}, {**text, "Uri": "secret://a"}):
+        assert followed({"content": [text, item]}, "tools/call", hidden) == ({"content": [text, TAKEN_OUT]}, 1)
+    plain = {"content": [text], "structuredContent": {"uri": "secret://a"}, "isError": False, "_meta": {}, "resultType": "complete"}
+    assert followed(plain, "tools/call", hidden) == (plain, 0)
+
+
+@pytest.mark.parametrize("odd", [5, None, "text", ["text"]])
+def test_messages_that_are_none_pass_without_being_read(odd: object) -> None:
+    assert followed({"messages": [odd]}, "prompts/get", lambda uri: False) == ({"messages": [odd]}, 0)
+
+
+def test_what_lies_deep_in_lists_is_taken_out() -> None:
+    def nested(depth: int) -> dict[str, object]:
+        value: object = {"type": "text", "text": "x"}
+        for _ in range(depth):
+            value = [value]
+        return {"content": value}
+
+    assert followed(nested(DEPTH_LIMIT), "tools/call", lambda uri: True)[1] == 0
+    assert followed(nested(DEPTH_LIMIT + 1), "tools/call", lambda uri: True)[1] == 1
+
+
 @pytest.mark.parametrize(
     "result",
     [

@@ -45,6 +45,53 @@ def test_ordinary_questions_may_be_judged_by_the_policy(params: dict[str, Any]) 
     assert refusal(params) == ""
 
 
+@pytest.mark.parametrize("name", ["mode", "message", "requestedSchema", "url", "elicitationId"])
+def test_every_name_of_a_question_has_one_spelling(name: str) -> None:
+    assert refusal({**form(), name.upper(): "x"}) == "a name in it is spelled in another case"
+
+
+@pytest.mark.parametrize("name", ["$schema", "type", "properties", "required", "title", "description"])
+def test_every_name_of_a_form_has_one_spelling(name: str) -> None:
+    schema = {"type": "object", "properties": {}}
+    assert refusal({"message": "m", "requestedSchema": {**schema, name.title(): "x"}}) == NOT_FLAT
+
+
+@pytest.mark.parametrize(
+    "name", ["type", "title", "description", "format", "enum", "enumNames", "oneOf", "anyOf", "items", "default"]
+)
+def test_every_name_of_a_field_has_one_spelling(name: str) -> None:
+    assert refusal(field(**{name.upper(): "x"})) == NOT_FLAT
+    chosen = {"type": "string", "enum": ["r"], name.upper(): "x"}
+    assert refusal(form(x={"type": "array", "items": chosen})) == NOT_FLAT
+
+
+def test_texts_of_inner_fields_are_read_too() -> None:
+    for name in ("title", "description"):
+        inner = {"type": "string", "enum": ["r", "g"], name: "a\x1b[2J"}
+        assert "control characters" in refusal(form(x={"type": "array", "items": inner}))
+        assert "control characters" in refusal(field(enum=["r", "g"], **{name: "a\x1b[2J"}))
+
+
+def test_examples_and_defaults_may_be_lists() -> None:
+    assert refusal(field(examples=["a"], default=["b"])) == ""
+    assert refusal(field(vendor=["a"])) == NOT_FLAT
+
+
+def test_a_choice_that_names_no_type_may_be_typed_into() -> None:
+    """A client may go by the type, and shows a box where there is none."""
+    assert refusal(form(password={"enum": ["keep", "rotate"]})) == SECRET
+
+
+def test_bounds_themselves_are_well() -> None:
+    assert refusal({**form(), "message": "m" * MESSAGE_LIMIT}) == ""
+    assert refusal(form(**{f"f{n}": {"type": "string"} for n in range(FIELD_LIMIT)})) == ""
+    url = "https://a.example/"
+    assert url_refusal(url + "x" * (URL_LENGTH_LIMIT - len(url))) == ""
+    each = {"mode": "url", "url": url, "elicitationId": "e", "message": "m"}
+    assert urls_of({"elicitations": [each] * FIELD_LIMIT}) == [each] * FIELD_LIMIT
+    assert urls_of({"elicitations": [each] * (FIELD_LIMIT + 1)}) is None
+
+
 @pytest.mark.parametrize(
     "name",
     [
