@@ -1,14 +1,20 @@
 """Conditions, budgets and pins at work in a session."""
 
-from mcpwrap.core.events import ClientLine
-from mcpwrap.core.pins import PinnedServer, digest
+import json
+
+import msgspec
+import pytest
+
+from mcpwrap.core.commands import Learn, Record
+from mcpwrap.core.events import ClientLine, ServerLine
+from mcpwrap.core.pins import Learned, PinnedServer, digest
 from mcpwrap.core.rules import Pattern, ServerRules
 from mcpwrap.core.state import DECISIONS_KEPT, State
 from mcpwrap.core.world import World
 from mcpwrap.policy.load import load_project
 from mcpwrap.policy.merge import rules_for
 from tests.playbooks.playbook import Playbook, handshaken
-from tests.playbooks.policy import OPEN
+from tests.playbooks.policy import OPEN, policy
 
 
 def rules(text: str) -> ServerRules:
@@ -147,6 +153,62 @@ def test_a_definition_that_changes_is_hidden_and_denied_and_said_once() -> None:
         <- 5 = {"tools": [{"name": "a", "description": "reads"}]}
         >> 6 tools/call {"name": "a"}
         -> 6 tools/call {"name": "a"}
+    """)
+
+
+def test_the_pages_of_a_list_are_one_list() -> None:
+    book = handshaken(OPEN)
+    learned: list[Learned] = []
+    for text in (
+        '>{"id":1,"method":"tools/list"}',
+        '<{"id":1,"result":{"tools":[{"name":"a"}],"nextCursor":"x"}}',
+        '>{"id":2,"method":"tools/list","params":{"cursor":"x"}}',
+        '<{"id":2,"result":{"tools":[{"name":"b"}]}}',
+    ):
+        line = text[1:].replace("{", '{"jsonrpc":"2.0",', 1).encode()
+        found = book.session.handle(ClientLine(line, 0.0) if text[0] == ">" else ServerLine(line, 0.0))
+        learned += [command.learned for command in found if isinstance(command, Learn)]
+    assert learned[-1].items["tool"].keys() == {"a", "b"}
+    assert learned[-1].complete == frozenset({"tool"})
+
+
+def test_arguments_are_recorded_in_full_unless_the_call_was_simply_allowed_or_hidden() -> None:
+    long = "w" * 300
+    book = handshaken(policy({"allow": ["allowed"], "log": ["logged"], "ask": ["asked"], "deny": ["denied"]}))
+    for name in ("allowed", "logged", "asked", "denied"):
+        body = {"jsonrpc": "2.0", "id": name, "method": "tools/call", "params": {"name": name, "arguments": {"a": long}}}
+        (entry,) = [c.entry for c in book.session.handle(ClientLine(json.dumps(body).encode(), 0.0)) if isinstance(c, Record)]
+        assert entry.direction == "client"
+        assert entry.request_id == name
+        assert entry.arguments == {"a": long if name in ("logged", "asked") else long[:256] + "… (300 characters)"}
+        assert entry.client == msgspec.Raw(b'{"name":"tester","version":"1"}')
+
+
+def test_listening_is_altered_and_narrowed_at_once() -> None:
+    meta = '"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": %s}'
+    before, after = meta % '{"sampling": {}}', meta % "{}"
+    Playbook(policy(resources={"allow": ["docs://*"]})).play(f"""
+        >> 1 subscriptions/listen {{"notifications": {{"resourceSubscriptions": ["docs://a", "secret://a"]}}, {before}}}
+        -> 1 subscriptions/listen {{"notifications": {{"resourceSubscriptions": ["docs://a"]}}, {after}}}
+        !! call subscriptions/listen direction=client request_id=1 status=refused note=altered:hiddenresourcesandtasksweretakenout
+    """)
+
+
+@pytest.mark.parametrize(
+    "name", ["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions", "taskIds"]
+)
+def test_what_is_listened_to_has_one_spelling(name: str) -> None:
+    Playbook(OPEN).play(f"""
+        >> 1 subscriptions/listen {{"notifications": {{"{name.upper()}": true}}, @}}
+        <- 1 ! -32602 as the specification spells them
+    """)
+
+
+@pytest.mark.parametrize("name", ["type", "name", "uri"])
+def test_what_a_completion_refers_to_has_one_spelling(name: str) -> None:
+    handshaken(OPEN).play(f"""
+        >> 1 completion/complete {{"ref": {{"type": "ref/prompt", "name": "p", "{name.upper()}": "x"}}, "argument": {{}}}}
+        <- 1 ! -32602 spelled in another case
     """)
 
 
