@@ -87,7 +87,7 @@ class Pattern(msgspec.Struct, frozen=True):
             from urllib.parse import quote  # noqa: PLC0415 - 3 ms that few files need
 
             values = {k: quote(v, safe="/:") for k, v in values.items()}
-        if text.startswith("^") and text.endswith("$") and len(text) > 1:
+        if text.startswith("^"):  # and ends with `$`: see above
             return cls(text, line, (), None, None, _compile_regex(text, values))
         symbols = (_Star.ANY,) if text == "*" else tuple(_symbols(text, segments=uri or path, values=values))
         return cls._of(text, line, symbols)
