@@ -147,6 +147,12 @@ def test_every_element_that_names_a_file_of_the_project_has_a_digest(shop: Shop)
     }
 
 
+def test_the_first_equals_sign_ends_an_options_name(shop: Shop) -> None:
+    (shop.root / "a=b").write_text("x")
+    argv = ["x", f"--config={shop.root}/a=b"]
+    assert digests(argv, "/x", None, str(shop.root)) == {argv[1]: hashlib.sha256(b"x").hexdigest()}
+
+
 def test_a_relative_element_names_a_file_where_the_server_has_a_working_folder(shop: Shop) -> None:
     script(shop.root / "sub" / "server.py", "x")
     known = hashlib.sha256(b"x").hexdigest()

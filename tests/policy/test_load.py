@@ -313,6 +313,25 @@ def test_the_administrators_file_neither_defines_servers_nor_lets_scripts_trust(
         site("[trust]\nscripted = true")
 
 
+@pytest.mark.parametrize("value", ['"yes"', "1", "[]", "{}"])
+def test_only_a_truth_value_lets_scripts_trust(value: str) -> None:
+    with pytest.raises(ConfigError, match="scripted"):
+        user(f"[trust]\nscripted = {value}")
+
+
+@pytest.mark.parametrize("value", ["true", '"5"', "1.5", "0", "-1"])
+def test_a_limit_in_bytes_is_a_whole_number_of_one_at_least(value: str) -> None:
+    with pytest.raises(ConfigError, match="max_result_bytes"):
+        project(f'[servers.f]\ncommand = ["x"]\nmax_result_bytes = {value}')
+    assert project('[servers.f]\ncommand = ["x"]\nmax_result_bytes = 1').servers["f"]
+
+
+@pytest.mark.parametrize("name", ["a b", "a\\n", "a/b", ""])
+def test_the_whole_name_of_a_server_is_looked_at(name: str) -> None:
+    with pytest.raises(ConfigError, match="isn't"):
+        project(f'[servers."{name}"]\ncommand = ["x"]')
+
+
 def test_a_users_file_defines_servers_of_its_own_and_tightens_others() -> None:
     policy = user(
         '[trust]\nscripted = true\n[servers.notes]\ncommand = ["notes", "${home}/n"]\nallow = ["*"]\n'
