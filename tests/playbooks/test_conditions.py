@@ -260,6 +260,60 @@ def test_urls_in_an_error_are_judged_one_by_one() -> None:
         """)
 
 
+def test_urls_beside_other_data_are_judged_whatever_the_code_is() -> None:
+    bad = '{"mode": "url", "url": "http://evil.example/", "elicitationId": "e", "message": "open it"}'
+    for data in (f'{{"elicitations": [{bad}], "more": 1}}', f'{{"more": 1, "Elicitations": [{bad}]}}'):
+        handshaken(OPEN).play(f"""
+            >> 1 tools/call {{"name": "a"}}
+            -> 1 tools/call {{"name": "a"}}
+            << {{"id": 1, "error": {{"code": -32000, "message": "open it", "data": {data}}}}}
+            <- 1 ~ the server wants to open
+        """)
+
+
+RESULT_NAMES = [
+    *("resultType", "inputRequests", "requestState", "content", "structuredContent", "isError", "contents", "messages", "_meta"),
+    *("tools", "prompts", "resources", "resourceTemplates", "tasks", "nextCursor", "task", "taskId", "ttlMs", "cacheScope"),
+]
+
+
+@pytest.mark.parametrize("name", RESULT_NAMES)
+def test_every_name_of_a_result_that_some_reader_acts_on_has_one_spelling(name: str) -> None:
+    handshaken(OPEN).play(f"""
+        >> 1 tools/call {{"name": "a"}}
+        -> 1 tools/call {{"name": "a"}}
+        << 1 = {{"content": [], "{name.upper()}": 1}}
+        <- 1 ! -32603 spelled in another case
+    """)
+
+
+def test_links_to_logged_resources_stay_and_what_is_taken_out_is_recorded() -> None:
+    made = rules('allow = ["*"]\n[servers.files.resources]\nlog = ["docs://*"]\nask = ["ask://*"]\n')
+    link = '{"type": "resource_link", "name": "a", "uri": "%s://a"}'
+    gone = '{"type": "text", "text": "[mcpwrap: a resource that isn\'t permitted was taken out]"}'
+    handshaken(made).play(f"""
+        >> 1 tools/call {{"name": "a"}}
+        -> 1 tools/call {{"name": "a"}}
+        << 1 = {{"content": [{link % "docs"}, {link % "ask"}]}}
+        <- 1 = {{"content": [{link % "docs"}, {gone}]}}
+        !! response tools/call direction=server request_id=1 tool=a outcome=deny status=refused note=altered:1takenout
+        !! response tools/call direction=server request_id=1 status=ok
+    """)
+
+
+def test_an_answer_that_cant_be_read_leaves_its_id_free() -> None:
+    handshaken(OPEN).play("""
+        >> 1 tools/call {"name": "a"}
+        -> 1 tools/call {"name": "a"}
+        << |{"jsonrpc":"2.0","id":1,"result":{"a":1,"a":1}}
+        <- 1 ! -32603 can't be read
+        << 1 = {"content": []}
+        !! response direction=server request_id=1 why~nothing that was asked
+        >> 1 tools/call {"name": "a"}
+        -> 1 tools/call {"name": "a"}
+    """)
+
+
 def test_urls_past_the_limit_arent_opened() -> None:
     once = rules('allow = ["*"]\n[[servers.files.server_requests.rules]]\nallow = ["elicitation"]\nlimit = "1/session"\n')
     url = '{"mode": "url", "url": "https://a.example/", "elicitationId": "e", "message": "open it"}'
