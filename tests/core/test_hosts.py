@@ -184,6 +184,30 @@ def test_what_is_sure_has_its_edges(url: str, host: str | None) -> None:
     assert sure_host(url) == host
 
 
+@pytest.mark.parametrize("scheme", ["http", "https", "ws", "wss", "ftp", "HTTP"])
+def test_a_name_before_the_host_is_never_sure_on_the_web(scheme: str) -> None:
+    assert sure_host(f"{scheme}://a@b.example/") is None
+    assert sure_host(f"{scheme}://b.example/;x?y") == "b.example"
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("http://1.0x2.3/", "1.2.0.3"),
+        ("http://255.255.65535/", "255.255.255.255"),
+        ("http://0x.1/", "0.0.0.1"),
+        ("http://1.2.3.255/", "1.2.3.255"),
+    ],
+)
+def test_numbers_are_read_as_browsers_read_them(text: str, host: str) -> None:
+    assert host in hosts_in(text)
+
+
+def test_what_is_no_number_is_no_address() -> None:
+    for text in ("http://0x7fg/", "http://256.1/", "http://1.2.3.4.5/"):
+        assert not any(host.count(".") == 3 and host.replace(".", "").isdigit() for host in hosts_in(text))
+
+
 def test_a_star_stands_for_one_label_at_least() -> None:
     assert host_matches("*.a.example", "b.a.example")
     assert host_matches("*.a.example", "c.b.a.example")

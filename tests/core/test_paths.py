@@ -101,6 +101,12 @@ def test_others_dont(text: str) -> None:
     assert not looks_like_path(text)
 
 
+def test_a_dot_segment_anywhere_makes_a_path() -> None:
+    assert looks_like_path("a/./b")
+    assert looks_like_path("a/../b")
+    assert not looks_like_path("a/.../b")
+
+
 def test_dots_are_taken_out_by_their_letters() -> None:
     assert lexical("a/./b//c/../d/") == "a/b/d"
 
