@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -95,7 +96,7 @@ def _value(document: Document, path: Path, value: Any, shape: Shape, around: tup
                     raise (
                         displaced
                         if (displaced := _displaced(document, inner, around))
-                        else _type_error(document, inner, table, "a table")
+                        else _type_error(document, inner, table, "a table", hint=_compared(key[1:-1], name, table))
                     )
                 if table and all(key not in shape.table.keys and isinstance(inside, dict) for key, inside in table.items()):
                     dotted = f'"{name}.{next(iter(table))}"'
@@ -208,7 +209,11 @@ def _choice(document: Document, path: Path, value: str, shape: Choice) -> None:
 
 
 def _text(document: Document, path: Path, value: Any, shape: Text, *, each: bool = False) -> None:
-    text: str = _typed(document, path, value, str, each=each)
+    if not isinstance(value, str):
+        raise _type_error(
+            document, path, value, "a string", each=each, hint=f"write {shape.like}" if "such as" in shape.like else ""
+        )
+    text: str = value
     if len(text) > shape.limit:
         raise document.error(path, f"{shown(text)} is longer than {shape.limit} characters")
     if "\0" in text:
@@ -217,15 +222,37 @@ def _text(document: Document, path: Path, value: Any, shape: Text, *, each: bool
         raise document.error(path, f"{shown(text)} isn't {shape.like}")
 
 
-def _typed(document: Document, path: Path, value: Any, kind: type, *, each: bool = False) -> Any:
+def _compared(word: str, name: str, value: Any) -> str:
+    """How a constraint is written where the bare value stands."""
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]+", name) and len(value) <= _SHOWN:
+        return f"say how it is compared, such as `{word}.{name} = {{ glob = {json.dumps(value, ensure_ascii=False)} }}`"
+    return "say how it is compared: `within`, `host`, `glob`, `one_of` or `max`"
+
+
+def _typed(document: Document, path: Path, value: Any, kind: type) -> Any:
     if type(value) is not kind:
-        raise _type_error(document, path, value, _WORDS[kind], each=each)
+        raise _type_error(document, path, value, _WORDS[kind])
     return value
 
 
-def _type_error(document: Document, path: Path, value: Any, wanted: str, *, each: bool = False) -> ConfigError:
+def _type_error(document: Document, path: Path, value: Any, wanted: str, *, each: bool = False, hint: str = "") -> ConfigError:
     got = _WORDS.get(type(value), "a date or time")
     if each:
         return document.error(path, f"the elements of {shown(str(path[-2]))} must be strings, not {got}")
-    hint = "write it as a list, in brackets" if wanted == "a list" and isinstance(value, str) else ""
-    return document.error(path, f"{shown(str(path[-1]))} must be {wanted}, not {got}", hint)
+    return document.error(
+        path, f"{shown(str(path[-1]))} must be {wanted}, not {got}", hint or _remedy(str(path[-1]), value, wanted)
+    )
+
+
+def _remedy(key: str, value: Any, wanted: str) -> str:
+    """How the value is written in the type that is wanted, where that is a matter of brackets or quotation marks."""
+    if wanted == "a list" and isinstance(value, str):
+        # a client's configuration, or a shell, may have had the whole command in one
+        parts = value.split() if key == "command" else [value]
+        whole = json.dumps(parts, ensure_ascii=False)
+        return "write it as a list, in brackets" + (f": {whole}" if len(whole) <= _SHOWN else "")
+    if wanted == "a string" and isinstance(value, int | float):
+        return "put it into quotation marks"
+    if wanted == "a whole number" and isinstance(value, str):
+        return "write a number such as 1_000_000, without quotation marks"
+    return "take the quotation marks away" if wanted == "a number" and isinstance(value, str) else ""

@@ -16,6 +16,7 @@ from mcpwrap.core.hosts import pattern_host
 from mcpwrap.core.patterns import Pattern, PatternError
 from mcpwrap.core.rules import Budget, Outcome
 from mcpwrap.errors import ConfigError
+from mcpwrap.policy import hints
 from mcpwrap.policy.check import shown
 from mcpwrap.policy.places import Path
 from mcpwrap.policy.shape import EFFECTS
@@ -141,7 +142,7 @@ def try_rule(document: Document, path: Path, raw: RawRule, variables: Mapping[st
         try:
             raw.conditions(variables)
         except PatternError as error:
-            raise document.error((*path, "when"), str(error)) from error
+            raise document.error((*path, "when"), str(error), hints.for_expression(raw.when, str(error))) from error
 
 
 def _narrowed(
@@ -152,7 +153,7 @@ def _narrowed(
         try:
             constraint({key: value}, variables)
         except PatternError:
-            return document.error((*path, key), str(error))
+            return document.error((*path, key), str(error), _folder_hint(value, variables) if key == "within" else "")
     return document.error(path, str(error))  # pragma: no cover
 
 
@@ -171,8 +172,15 @@ def _folder(text: str, variables: Mapping[str, str]) -> str:
 
     path = re.sub(r"\$\{([^}]*)\}", value, text)
     if not os.path.isabs(path):
-        raise PatternError(f"{shown(text)} isn't absolute: begin with `${{project}}/`")
+        known = " or ".join(f"`${{{name}}}/`" for name in sorted(variables, reverse=True))
+        raise PatternError(f"{shown(text)} isn't absolute: begin with {known}")
     return os.path.normpath(path)
+
+
+def _folder_hint(value: Any, variables: Mapping[str, str]) -> str:
+    """How to write the first folder that isn't absolute."""
+    wrong = next((text for text in _many(value) if not os.path.isabs(text) and not text.startswith("${")), "")
+    return hints.for_folder(wrong, project="project" in variables) if wrong else ""
 
 
 def _host(text: str) -> str:

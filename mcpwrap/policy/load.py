@@ -212,7 +212,8 @@ def _command(document: Document, path: Path, elements: list[str], variables: Map
 def _cwd(document: Document, path: Path, text: str, variables: Mapping[str, str]) -> str:
     cwd = _expand(document, path, text, variables)
     if not os.path.isabs(cwd):
-        hint = f'write "${{project}}/{cwd.removeprefix("./")}"' if "project" in variables else ""
+        below = "" if cwd in (".", "./") else f"/{cwd.removeprefix('./')}"
+        hint = f'write "${{project}}{below}"' if "project" in variables else ""
         raise document.error(path, f"`cwd` must be absolute, and {shown(cwd)} isn't", hint)
     return os.path.normpath(cwd)
 

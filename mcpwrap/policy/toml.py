@@ -46,7 +46,7 @@ def parse(data: bytes, *, file: str) -> Document:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode()) + 1
-        raise ConfigError("the file is no UTF-8 text", file=file, line=line, column=column) from error
+        raise ConfigError("the file is no UTF-8 text", file=file, line=line, column=column, hint="save it as UTF-8") from error
     if text.startswith("\ufeff"):
         raise ConfigError("the file begins with a byte order mark", file=file, line=1, column=1, hint="save it as plain UTF-8")
     text = text.replace("\r\n", "\n")
@@ -100,7 +100,17 @@ def _syntax(text: str, file: str, error: Exception) -> ConfigError:
         line, column = text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1
     else:
         line = column = 0  # int() and datetime() don't know where they are
-    return _error(text, file, line, column, f"no valid TOML: {message}", "")
+    rest = text.split("\n")[line - 1][column - 1 :] if line else ""
+    return _error(text, file, line, column, f"no valid TOML: {message}", _remedy(text, message, rest))
+
+
+def _remedy(text: str, message: str, rest: str) -> str:
+    """What to write instead of a line whose `rest` can't be read; "" where that can't be told."""
+    if text.lstrip().startswith("{"):
+        return "this is JSON, and the file is TOML; `mcpwrap init NAME -- COMMAND…` writes one"
+    if "unescaped '\\'" in message or "hex value" in message:
+        return "a backslash in \"…\" begins an escape; put the text into '…'"
+    return "a text is put into quotation marks" if message == "invalid value" and re.match(r"[\w~/.*$]", rest) else ""
 
 
 def _error(text: str, file: str, line: int, column: int, message: str, hint: str) -> ConfigError:
