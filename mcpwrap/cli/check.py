@@ -17,7 +17,7 @@ from mcpwrap.errors import ConfigError
 from mcpwrap.policy.load import ProjectPolicy, rules_for
 from mcpwrap.policy.lock import parse as parse_lock
 from mcpwrap.policy.pins import PinStore
-from mcpwrap.policy.review import review
+from mcpwrap.policy.review import review, review_server
 from mcpwrap.policy.trust import Unsealed, commands_of, digest, verify_command, warnings_for
 
 FAULTY: Final = 2
@@ -85,7 +85,8 @@ def _warnings(found: Found, policy: ProjectPolicy) -> Iterator[str]:
                     yield f"{server.name}: {why}; it is held until `mcpwrap trust`"
     for server in policy.servers.values():
         rules = rules_for(policy, server.name, (), server.command or ())
-        for each in review(rules, known_tools(found, server.name)):
+        tools = known_tools(found, server.name)
+        for each in sorted([*review(rules, tools), *review_server(server, policy.file, tools)]):
             place = f"({each.file}:{each.line})"
             yield f"{server.name}: {each.text}" if place in each.text else f"{server.name}: {each.text} {place}"
 

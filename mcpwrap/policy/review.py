@@ -6,6 +6,7 @@ Everything here is advice; nothing is decided by it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -13,11 +14,20 @@ import msgspec
 
 from mcpwrap.core.conditions import EVERY, URI, Constraint
 from mcpwrap.core.rules import HOLE, Outcome, Pattern, Rule, RuleTable, ServerRules, Text
+from mcpwrap.policy.load import ServerPolicy
 from mcpwrap.policy.names import sensitive, words_of
 from mcpwrap.policy.toml import nearest
 
 Tools = Mapping[str, Mapping[str, Any]]
 """Definitions by name."""
+
+_PATH: Final = re.compile(r"path|file|dir|folder", re.IGNORECASE)
+"""Arguments whose name says that they are paths."""
+_FILE_NAME: Final = re.compile(r"\*?\.[A-Za-z0-9_-]+\*?")
+"""A glob that is meant for the name of a file, such as `*.pem` or `.env`."""
+
+_REFERENCE: Final = re.compile(r"\$[A-Za-z_]\w*|%\w+%")
+"""How a shell would put in a variable."""
 
 _NAMED: Final = 3
 """How many names a warning lists before it only counts."""
@@ -37,11 +47,31 @@ def review(rules: ServerRules, tools: Tools | None) -> list[Finding]:
     for table in (rules.tools, rules.resources, rules.prompts, rules.server_requests, rules.extra_methods):
         found += _dead(table)
         found += _idle_exclusions(table)
+        found += _short_globs(table)
     if tools is not None:
         found += _unmatched(rules.tools, tools)
         found += _unknown_arguments(rules.tools, tools)
     found += _unguarded(rules.tools, tools)
     return sorted(set(found))
+
+
+def review_server(server: ServerPolicy, file: str, tools: Tools | None) -> Iterator[Finding]:
+    """What one server's table says besides its rules."""
+    if not any(rule.effect is not Outcome.DENY for kind in ("tools", "resources", "prompts") for rule in server.tables[kind].rules):
+        yield Finding(file, server.line, "nothing is let through: what no `allow`, `log` or `ask` names is denied")
+    for name, value in server.env.items():
+        if _REFERENCE.fullmatch(value):
+            passed = f'`inherit_env = ["{value.strip("$%")}"]`'
+            text = f"`{name}` is set to the text `{value}` itself; a variable of yours is passed on with {passed}"
+            yield Finding(file, server.line, text)
+    for test in server.tests:
+        if tools is None or test.method != "tools/call" or test.call in tools:
+            continue
+        near = nearest(test.call, tools)
+        # that a tool which isn't there would be denied is worth a test, unless its name is a slip
+        if near or test.expect is not Outcome.DENY:
+            hint = f"; did you mean `{near}`?" if near else ""
+            yield Finding(file, test.line, f"a test calls `{test.call}`, a tool that the server doesn't have{hint}")
 
 
 # rules that never count
@@ -107,13 +137,24 @@ def _unmatched(table: RuleTable, tools: Tools) -> Iterator[Finding]:
         for sign, pattern in [("", p) for p in rule.patterns] + [("!", p) for p in rule.excluded]:
             if any(pattern.matches(name) for name in tools):
                 continue
-            near = nearest(pattern.literal, tools) if pattern.literal else None
+            near = _meant(pattern, tools)
             hint = f"; did you mean `{near}`?" if near else ""
             yield Finding(
                 rule.file,
                 pattern.line,
                 f"`{sign}{pattern.text}` in `{rule.effect.label}` matches no tool that the server has{hint}",
             )
+
+
+def _meant(pattern: Pattern, tools: Tools) -> str | None:
+    """The name, or the glob with one `*` at its end, that was most likely meant."""
+    if pattern.literal is not None:
+        return nearest(pattern.literal, tools)
+    start = pattern.text.removesuffix("*")
+    if start == pattern.text or "*" in start or pattern.regex is not None:
+        return None
+    near = nearest(start, {name[: len(start)]: None for name in tools})
+    return f"{near}*" if near else None
 
 
 def _unknown_arguments(table: RuleTable, tools: Tools) -> Iterator[Finding]:
@@ -128,7 +169,8 @@ def _unknown_arguments(table: RuleTable, tools: Tools) -> Iterator[Finding]:
             lacking = [name for name in matched if key not in _arguments(tools[name])]
             if len(lacking) == len(matched):
                 near = nearest(key, known)
-                hint = f"; did you mean `{near}`?" if near else ""
+                theirs = f"; known: {_listed(sorted(known))}" if known else ""
+                hint = f"; did you mean `{near}`?" if near else theirs
                 yield Finding(rule.file, rule.patterns[0].line, f"no tool that this rule matches has an argument `{key}`{hint}")
             elif lacking and key in constrained:
                 what = (
@@ -153,6 +195,21 @@ def _arguments(tool: Mapping[str, Any]) -> Mapping[str, Any]:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:_NAMED])
     return shown if len(names) <= _NAMED else f"{shown} (and {len(names) - _NAMED} more)"
+
+
+def _short_globs(table: RuleTable) -> Iterator[Finding]:
+    """A glob that finds a file by its name only where nothing stands before it; of paths, which are whole, it finds none."""
+    for rule in table.rules:
+        for key, constraint in rule.conditions.args if rule.conditions is not None else ():
+            for glob in constraint.glob if key == EVERY or _PATH.search(key) else ():
+                if "\\" in glob.text and glob.regex is None:
+                    yield Finding(rule.file, rule.patterns[0].line, f"`{glob.text}` has backslashes; paths have `/` here")
+                elif _FILE_NAME.fullmatch(glob.text):
+                    yield Finding(
+                        rule.file,
+                        rule.patterns[0].line,
+                        f"`{glob.text}` finds no file in a folder; for one in any folder write `**/{glob.text}`",
+                    )
 
 
 # tools that deserve a question

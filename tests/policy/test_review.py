@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from mcpwrap.core.conditions import Context
+from mcpwrap.core.rules import Outcome
 from mcpwrap.policy.load import load_project, rules_for
-from mcpwrap.policy.review import review
+from mcpwrap.policy.review import review, review_server
+from mcpwrap.runtime.facts import FileFacts
 
 TOOLS = {
     "read_file": {"name": "read_file", "inputSchema": {"properties": {"path": {}}}},
@@ -86,6 +89,8 @@ def test_an_argument_that_no_tool_has_is_found_with_the_nearest_name() -> None:
     assert found(text) == []
     text = '[[servers.s.rules]]\nallow = ["list_all"]\nargs."x.y" = { max = 3 }\nunless."*" = { glob = "a" }'
     assert found(text, TOOLS) == [(3, "no tool that this rule matches has an argument `x`")]
+    text = '[[servers.s.rules]]\ndeny = ["*_file"]\nunless.where = { within = "/p" }'
+    assert found(text, TOOLS) == [(3, "no tool that this rule matches has an argument `where`; known: `content`, `path`")]
 
 
 @pytest.mark.parametrize(("effect", "what"), [("deny", "always counts there, as `deny`"), ("allow", "never lets them through")])
@@ -124,3 +129,73 @@ def test_a_tool_that_destroys_and_is_simply_allowed_is_found() -> None:
 )
 def test_a_tool_with_a_guard_is_left_alone(text: str) -> None:
     assert not [said for _, said in found(text, TOOLS) if "without `log`" in said]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hint"),
+    [("raed_*", "; did you mean `read_*`?"), ("zz*", ""), ("*_fiel", ""), ("*raed*", ""), ("^raed_.*$", "")],
+)
+def test_a_glob_that_matches_nothing_is_told_with_the_nearest_beginning(pattern: str, hint: str) -> None:
+    assert found(f'deny = ["{pattern}"]', TOOLS) == [(2, f"`{pattern}` in `deny` matches no tool that the server has{hint}")]
+
+
+@pytest.mark.parametrize("key", ["path", '"*"', "outputDir"])
+@pytest.mark.parametrize(
+    ("glob", "warning"),
+    [
+        ("*.env", "`*.env` finds no file in a folder; for one in any folder write `**/*.env`"),
+        (".env", "`.env` finds no file in a folder; for one in any folder write `**/.env`"),
+        ("C:\\Windows\\**", "`C:\\Windows\\**` has backslashes; paths have `/` here"),
+        ("**/*.env", ""),
+        ("-**", ""),
+        ("^.*\\.env$", ""),
+    ],
+)
+def test_a_glob_that_finds_no_path_is_found(key: str, glob: str, warning: str) -> None:
+    text = f"[[servers.s.rules]]\ndeny = ['*']\nargs.{key} = {{ glob = '{glob}' }}"
+    assert found(text) == ([(3, warning)] if warning else [])
+
+
+def test_a_glob_of_a_text_that_is_no_path_is_left_alone() -> None:
+    assert found("[[servers.s.rules]]\ndeny = ['*']\nargs.title = { glob = '*.com' }") == []
+
+
+@pytest.mark.parametrize(("glob", "expected"), [("*.env", Outcome.ALLOW), ("**/*.env", Outcome.DENY)])
+def test_what_is_said_of_short_globs_is_so(glob: str, expected: Outcome) -> None:
+    text = f'[servers.s]\nallow = ["a"]\n[[servers.s.rules]]\ndeny = ["a"]\nargs.path = {{ glob = "{glob}" }}'
+    rules = rules_for(load_project(text.encode(), file="f", root="/p", home="/h"), "s", (), ())
+    assert rules.tools.judge("a", Context({"path": "/p/x/a.env"}, facts=FileFacts(None))).outcome is expected
+
+
+def server(text: str, tools: Any = None) -> list[tuple[int, str]]:
+    """What the server's table says besides its rules; its header is line 1."""
+    policy = load_project(f"[servers.s]\n{text}".encode(), file="f", root="/p", home="/h")
+    return [(each.line, each.text) for each in review_server(policy.servers["s"], policy.file, tools)]
+
+
+def test_a_server_that_lets_nothing_through_is_found() -> None:
+    said = [(1, "nothing is let through: what no `allow`, `log` or `ask` names is denied")]
+    assert server("") == said
+    assert server('deny = ["x"]') == said
+    assert server('ask = ["x"]') == []
+    assert server('[servers.s.prompts]\nallow = ["x"]') == []
+
+
+def test_a_variable_that_is_meant_to_be_passed_on_and_is_a_text_is_found() -> None:
+    assert server('allow = ["x"]\nenv = { A = "$TOKEN", B = "%KEY%", C = "$5", D = "x" }') == [
+        (1, '`A` is set to the text `$TOKEN` itself; a variable of yours is passed on with `inherit_env = ["TOKEN"]`'),
+        (1, '`B` is set to the text `%KEY%` itself; a variable of yours is passed on with `inherit_env = ["KEY"]`'),
+    ]
+
+
+def test_a_test_of_a_tool_that_is_not_there_is_found() -> None:
+    test = '[[servers.s.tests]]\ncall = "{}"\nexpect = "{}"\n'
+    text = 'allow = ["*"]\n' + "".join(
+        test.format(*each) for each in [("raed_file", "deny"), ("zzz", "deny"), ("zzz", "allow"), ("wipe", "deny")]
+    )
+    assert server(text, TOOLS) == [
+        (3, "a test calls `raed_file`, a tool that the server doesn't have; did you mean `read_file`?"),
+        (9, "a test calls `zzz`, a tool that the server doesn't have"),
+    ]
+    assert server(text) == []
+    assert server('allow = ["x"]\n[[servers.s.tests]]\nmethod = "prompts/get"\ncall = "p"\nexpect = "deny"', TOOLS) == []
