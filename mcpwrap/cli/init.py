@@ -345,6 +345,8 @@ def _lines(target: Target, suggestion: Suggestion, found: Survey, not_pinned: li
     lines = ["", *(spell_out(line) for line in suggestion.text.splitlines()), ""]
     lines += [f"note: {gap}" for gap in found.gaps]
     lines.append(f"{done} {spell_out(str(target.path))}: {count(allowed, 'tool')} allowed, {asked} to be asked for")
+    if asked:
+        lines.append("note: this version can't ask yet: what is to be asked for is refused; move what you need to `allow` or `log`")
     if suggestion.left_out:
         lines.append(f"left out: {', '.join(spell_out(a.name, limit=60) for a in suggestion.left_out)} (the file says why)")
     if locked:

@@ -29,13 +29,6 @@ _ARGUMENTS_SHOWN: Final = 200
 
 _VARIABLE: Final = re.compile(r"\$\{(?:project|home)\}")
 
-EXAMPLE: Final = """\
-[[servers.NAME.tests]]
-call = "write_file"
-args = { path = "/etc/passwd" }
-expect = "deny"
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -129,13 +122,27 @@ def _facts(found: Found, policy: ProjectPolicy, tried: list[Tried]) -> dict[str,
 def _lines(found: Found, policy: ProjectPolicy, tried: list[Tried], failed: list[Tried], server: str | None, ink: Ink) -> list[str]:
     if not tried:
         where = f"[servers.{spell_out(server)}]" if server else spell_out(found.file_name)
-        example = EXAMPLE.replace("NAME", server or next(iter(policy.servers), "NAME"))
-        return [f"{where} has no tests; write some, such as", "", *(f"  {spell_out(line)}" for line in example.splitlines())]
+        example = _example(found, policy, server or next(iter(policy.servers), ""))
+        return [f"{where} has no tests; write some, such as", "", *(f"  {spell_out(line)}" for line in example)]
     lines: list[str] = []
     for each in failed:
         lines += _failure(found, each, ink)
     done = f"{count(len(tried), 'test')}, " + (ink("red", f"{len(failed)} failed") if failed else ink("green", "all passed"))
     return [*lines, f"{spell_out(found.file_name)}: {done}"]
+
+
+def _example(found: Found, policy: ProjectPolicy, name: str) -> list[str]:
+    """A test that the file passes as it lies there, of a tool that it names where it names one."""
+    server = policy.servers.get(name)
+    rules = server.tables["tools"].rules if server is not None else ()
+    named = [(rule.effect, pattern.literal) for rule in rules for pattern in rule.patterns if pattern.literal is not None]
+    call = max(named, key=lambda each: each[0])[1] if named else "write_file"
+    expect = "deny"
+    if server is not None:
+        question = Question("tools/call", call, {}, project=policy.name, facts=FileFacts(server.cwd))
+        expect = judge(rules_for(policy, name, (), found.command(server)), question).outcome.label
+    header = f'"{name}"' if "." in name else name or "NAME"
+    return [f"[[servers.{header}.tests]]", f"call = {json.dumps(call, ensure_ascii=False)}", f'expect = "{expect}"']
 
 
 def _failure(found: Found, each: Tried, ink: Ink) -> list[str]:

@@ -153,7 +153,8 @@ def _meant(pattern: Pattern, tools: Tools) -> str | None:
     start = pattern.text.removesuffix("*")
     if start == pattern.text or "*" in start or pattern.regex is not None:
         return None
-    near = nearest(start, {name[: len(start)]: None for name in tools})
+    # beginnings are short, and `edit_` is no slip for `read_`
+    near = nearest(start, {name[: len(start)]: None for name in tools}, cutoff=0.75)
     return f"{near}*" if near else None
 
 

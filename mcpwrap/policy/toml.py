@@ -126,9 +126,9 @@ def _error(text: str, file: str, line: int, column: int, message: str, hint: str
     return ConfigError(message, file=file, line=line, column=column, excerpt=excerpt, hint=hint)
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that `word` was most likely meant to be; None where none is near."""
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The one of `known` that `word` was most likely meant to be; None where none is as near as `cutoff` (0 to 1)."""
     import difflib  # noqa: PLC0415 - only a file with an error pays for it
 
-    found = difflib.get_close_matches(word[:64], list(known), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word[:64], list(known), n=1, cutoff=cutoff)
     return found[0] if found else None

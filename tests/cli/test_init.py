@@ -120,6 +120,7 @@ def test_a_starting_file_allows_what_reads_and_asks_for_the_rest(project: Projec
     assert "made up 1.0, MCP 2025-11-25" in ended.stderr
     assert ended.stdout.endswith(
         f"wrote {project.root}/mcpwrap.toml: 2 tools allowed, 3 to be asked for\n"
+        "note: this version can't ask yet: what is to be asked for is refused; move what you need to `allow` or `log`\n"
         "pinned in mcpwrap.lock: what changes or is added later stays hidden until you accept it; commit both files\n"
         "next: look at it, change what you like, then `mcpwrap trust`\n"
     )

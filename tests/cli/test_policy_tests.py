@@ -147,6 +147,23 @@ def test_without_tests_it_is_said_how_one_is_written_and_that_one_works(project:
     assert run(project, "more")[1].startswith("[servers.more] has no tests")
 
 
+@pytest.mark.parametrize(
+    ("text", "example"),
+    [
+        ('[servers.s]\nallow = ["read"]\nask = ["write", "wr*"]', '[[servers.s.tests]]\ncall = "write"\nexpect = "ask"'),
+        ('[servers.s]\nallow = ["read"]', '[[servers.s.tests]]\ncall = "read"\nexpect = "allow"'),
+        ('[servers."a.b"]\nallow = ["*"]', '[[servers."a.b".tests]]\ncall = "write_file"\nexpect = "allow"'),
+        ("version = 1", '[[servers.NAME.tests]]\ncall = "write_file"\nexpect = "deny"'),
+    ],
+)
+def test_the_example_is_of_a_tool_that_the_file_names_and_is_true_of_it(project: Project, text: str, example: str) -> None:
+    project.write(text)
+    said = run(project)[1].partition("\n\n")[2]
+    assert "\n".join(line[2:] for line in said.splitlines()) == example
+    project.write(f"{text}\n{example}".replace("[[servers.NAME.tests]]", "[[servers.x.tests]]"))
+    assert run(project) == (0, "mcpwrap.toml: 1 test, all passed\n")
+
+
 def test_a_fault_in_the_file_is_a_fault(project: Project) -> None:
     project.write(POLICY.replace("allow", "alow", 1))
     code, text = run(project)

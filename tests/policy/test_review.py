@@ -133,7 +133,7 @@ def test_a_tool_with_a_guard_is_left_alone(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "hint"),
-    [("raed_*", "; did you mean `read_*`?"), ("zz*", ""), ("*_fiel", ""), ("*raed*", ""), ("^raed_.*$", "")],
+    [("raed_*", "; did you mean `read_*`?"), ("edit_*", ""), ("zz*", ""), ("*_fiel", ""), ("*raed*", ""), ("^raed_.*$", "")],
 )
 def test_a_glob_that_matches_nothing_is_told_with_the_nearest_beginning(pattern: str, hint: str) -> None:
     assert found(f'deny = ["{pattern}"]', TOOLS) == [(2, f"`{pattern}` in `deny` matches no tool that the server has{hint}")]
