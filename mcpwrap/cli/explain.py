@@ -230,7 +230,7 @@ def _lines(facts: dict[str, Any], verdict: Verdict, ink: Ink) -> list[str]:
     for heading, reasons in (
         ("what depends on its arguments (give them as JSON behind the name):", depends_on(verdict)),
         ("what would have let it through, had its conditions held:", verdict.decision.misses),
-        ("while this isn't used up:", budgets(verdict)),
+        ("within these limits:", budgets(verdict)),
     ):
         if reasons:
             lines += [heading, *columns(reason_rows(reasons))]

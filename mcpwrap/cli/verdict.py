@@ -17,6 +17,7 @@ from mcpwrap.core.rules import Decision, Outcome, Pattern, Reason, Rule, RuleTab
 from mcpwrap.core.uris import ambiguity
 from mcpwrap.core.visible import INVISIBLE, spell_out
 from mcpwrap.errors import UsageError
+from mcpwrap.policy.changed_rules import past
 
 WORDS: Final = {
     Outcome.ALLOW: "allowed",
@@ -151,7 +152,7 @@ def remedies(verdict: Verdict, *, own_file: str) -> tuple[str, ...]:
 def _by(rules: ServerRules, table: RuleTable, section: str, name: str, question: Question) -> Verdict:
     limit = None
     if rules.budget is not None:
-        limit = Reason(table.file, rules.line, "limit", f"{rules.budget.text} for the server; past it: {rules.budget.over.label}")
+        limit = Reason(table.file, rules.line, "limit", f"{rules.budget.text} for the server; {past(rules.budget)}")
     context = question.context(rules, table.kind)
     if context.arguments is not None or not table.conditional:
         return Verdict(table.judge(name, context), table, section, name, context, limit)
@@ -273,7 +274,7 @@ def _with_conditions(rule: Rule, pattern: Pattern) -> str:
 def budgets(verdict: Verdict) -> list[Reason]:
     """The limits of the rules that let it through."""
     found = [
-        Reason(rule.file, pattern.line, rule.effect.label, f"{rule.budget.text}; past it: {rule.budget.over.label}")
+        Reason(rule.file, pattern.line, rule.effect.label, f"{rule.budget.text}; {past(rule.budget)}")
         for rule, pattern in verdict.matching
         if rule.budget is not None and verdict.counts(rule) and verdict.outcome <= rule.budget.over
     ]

@@ -63,7 +63,12 @@ def terms(rule: Rule) -> str:
 
 def budget_text(budget: Budget | None) -> str:
     """A budget as a person reads it."""
-    return "–" if budget is None else f"{budget.text} (past it: {budget.over.label})"
+    return "–" if budget is None else f"{budget.text} ({past(budget)})"
+
+
+def past(budget: Budget) -> str:
+    """What becomes of what is past a budget: a call has its outcome; an answer that is too long is held back whatever that is."""
+    return "longer answers are held back" if budget.count is None else f"past it: {budget.over.label}"
 
 
 def at_least_as_tight(new: Budget | None, old: Budget | None) -> bool:

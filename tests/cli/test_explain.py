@@ -182,8 +182,18 @@ def test_a_call_that_fits_is_allowed_with_its_limits(conditional: Project) -> No
     code, text = explain(conditional, "files", "search_files", f'{{"path": "{conditional.root}/x"}}')
     assert code == 0
     assert text.startswith("files › search_files: allowed\n  mcpwrap.toml:28  allow  ")
-    assert "while this isn't used up:\n  mcpwrap.toml:28  allow  limit = 30/min; past it: ask\n" in text
+    assert "within these limits:\n  mcpwrap.toml:28  allow  limit = 30/min; past it: ask\n" in text
     assert "  mcpwrap.toml:3   limit  limit = 100/h for the server; past it: ask\n" in text
+
+
+def test_a_limit_on_answers_alone_asks_nobody(project: Project) -> None:
+    project.write(FILE.replace('ask = ["edit_*"]', 'ask = ["edit_*"]\nmax_result_bytes = 2000'))
+    project.trust()
+    code, text = explain(project, "files", "read_file")
+    assert code == 0
+    assert text.endswith(
+        "within these limits:\n  mcpwrap.toml:3  limit  max_result_bytes = 2000 for the server; longer answers are held back\n"
+    )
 
 
 def test_without_arguments_the_range_of_outcomes_and_the_rules_that_matter_are_said(conditional: Project) -> None:

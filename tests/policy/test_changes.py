@@ -273,6 +273,18 @@ X1, X2 = "args.x = { max = 1 }", "args.x = { max = 2 }"
         ),
         # the server's own budget, and its tests
         ("limit = '3/s'", "limit = '2/s'", [("tightens", "f › limit  limit = 3/s (past it: ask) → limit = 2/s (past it: ask)", 1)]),
+        (
+            "max_result_bytes = 30",
+            "max_result_bytes = 20",
+            [
+                (
+                    "tightens",
+                    "f › limit  max_result_bytes = 30 (longer answers are held back) → "
+                    "max_result_bytes = 20 (longer answers are held back)",
+                    1,
+                )
+            ],
+        ),
         ("limit = '3/s'", "", [("loosens", "f › limit  limit = 3/s (past it: ask) → –", 1)]),
         ("[[servers.f.tests]]\ncall = 'x'\nexpect = 'deny'", "\n[[servers.f.tests]]\ncall = 'x'\nexpect = 'deny'", []),
     ],
