@@ -52,11 +52,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """All that would be accepted; it is shown, and exactly this is written. `writes` are servers that only get into the lock."""
+    """All that would be accepted; it is shown, and exactly this is written. `writes` are servers that only get into the lock,
+    `unwritten` those that would if they were named.
+    """
 
     place: Place
     differences: tuple[Difference, ...]
     writes: tuple[str, ...]
+    unwritten: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -113,6 +116,8 @@ def accept_command(context: click.Context, project: str | None, wanted: str | No
     offer = _offer(_place(found), server, tool)
     if not offer.differences and not offer.writes:
         click.echo("nothing waits to be accepted")
+        for name in offer.unwritten:
+            click.echo(f"hint: mcpwrap pins accept {spell_out(name)}    (writes what was taken on first sight into {LOCK_NAME})")
         return 0
     if wanted is not None and wanted != offer.digest:
         raise RefusedError(
@@ -169,8 +174,8 @@ def _offer(place: Place, server: str | None, tool: str | None) -> Offer:
                 hint="only the server can mend that; it stays hidden",
             )
         chosen = [difference for difference in chosen if difference.what != "twice"]
-    writes = [state.server for state in states if server is not None and state.source == "first sight" and not place.found.own]
-    return Offer(place, tuple(chosen), tuple(writes))
+    unwritten = tuple(state.server for state in states if state.source == "first sight" and not place.found.own)
+    return Offer(place, tuple(chosen), *((), unwritten) if server is None else (unwritten, ()))
 
 
 def _shown(offer: Offer, ink: Ink) -> list[str]:

@@ -290,13 +290,16 @@ def test_one_tool_may_be_accepted_alone(scripts: Project) -> None:
 
 def test_a_first_sight_goes_into_the_lock_where_its_server_is_named(scripts: Project) -> None:
     show(scripts, READ, said=SAID)
-    assert "nothing waits to be accepted" in scripts.mcpwrap("pins", "accept", "--digest", "0").stdout
+    assert scripts.mcpwrap("pins", "accept", "--digest", "0").stdout == (
+        "nothing waits to be accepted\n"
+        "hint: mcpwrap pins accept files    (writes what was taken on first sight into mcpwrap.lock)\n"
+    )
     digest = json.loads(scripts.mcpwrap("pins", "--json").stdout)["servers"][0]["digest"]
     ended = scripts.mcpwrap("pins", "accept", "files", "--digest", digest)
     assert "files: what was taken on first sight goes into mcpwrap.lock" in ended.stdout
     assert "accepted: files as first seen." in ended.stdout
     assert lock(scripts).servers["files"].items["tool"] == {"read": READ}
-    assert "nothing waits" in scripts.mcpwrap("pins", "accept", "files", "--digest", digest).stdout
+    assert scripts.mcpwrap("pins", "accept", "files", "--digest", digest).stdout == "nothing waits to be accepted\n"
 
 
 def test_a_lock_that_lies_there_untrusted_is_added_to_and_not_trusted(scripts: Project) -> None:
