@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -185,9 +185,13 @@ class Constraint(msgspec.Struct, frozen=True):
         forms = {*spellings(text)}
         for path in found:
             forms.update(_forms(path, facts))
+        # an expression may tell cases apart (`[^A-Z]`): it is for the forms as they are, too
+        exact = [pattern for pattern in self.glob if pattern.regex is not None]
+        if exact and any(pattern.matches(form) for form in _each_form(forms) for pattern in exact):
+            return True
         return any(
             pattern.matches(spelled) or (_rootless(pattern) and pattern.matches("/" + spelled))
-            for spelled in _folded_forms(forms)
+            for spelled in _each_form(forms, fold=folded)
             for pattern in folds
         )
 
@@ -328,10 +332,11 @@ def _needed(pattern: Pattern) -> tuple[str, ...]:
     return tuple(letters.split("/"))
 
 
-def _folded_forms(forms: Iterable[str]) -> set[str]:
+def _each_form(forms: Iterable[str], *, fold: Callable[[str], str] = str) -> set[str]:
+    """`forms` after `fold`, without dot segments as well, and as folders."""
     found: set[str] = set()
     for each in forms:
-        plain = folded(each if each.isascii() else _SURROGATE.sub("\ufffd", each))
+        plain = fold(each if each.isascii() else _SURROGATE.sub("\ufffd", each))
         for form in (plain, lexical(plain) if plain else ""):
             found.update((form, form + "/"))
     return found

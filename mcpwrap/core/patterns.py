@@ -43,6 +43,9 @@ _Symbol = str | _Star
 
 
 class _Regex(Protocol):
+    @property
+    def pattern(self) -> str: ...
+
     def fullmatch(self, text: str, /) -> object | None: ...
 
 
@@ -111,9 +114,9 @@ class Pattern(msgspec.Struct, frozen=True):
         return cls(text, line, symbols, literal, prefix, None, parts)
 
     def folded(self, fold: Callable[[str], str]) -> Pattern:
-        """The pattern for texts that went through `fold`; a regular expression stays as it is."""
+        """The pattern for texts that went through `fold`; a regular expression is one for either case."""
         if self.regex is not None:
-            return self
+            return msgspec.structs.replace(self, regex=_without_case(self.regex))
         symbols: list[_Symbol] = []
         for star, run in groupby(self.symbols, key=lambda symbol: isinstance(symbol, _Star)):
             known = list(run)
@@ -248,6 +251,17 @@ def _compile_regex(text: str, values: Mapping[str, str]) -> _Regex:
     except re2.error as error:
         raise PatternError(f"`{text}` is no valid RE2 expression: {_reason(error)}") from error
     return regex
+
+
+def _without_case(regex: _Regex) -> _Regex:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.dot_nl = True
+    options.case_sensitive = False
+    found: _Regex = re2.compile(regex.pattern, options)
+    return found
 
 
 def _reason(error: Exception) -> str:

@@ -330,3 +330,19 @@ def test_counted_facts_are_the_facts(tree: Path) -> None:
     assert metered.paths("~") is None
     with pytest.raises(Spent):
         metered.spell("x" * (rooms.SPELLED_LIMIT + 1))
+
+
+@pytest.mark.parametrize("text", ["{}/cwd/docs/../Top/a", "{}/cwd//Top/a", "Top/a", "{}/cwd/Top%2fa", "file://{}/cwd/./Top/a"])
+@pytest.mark.parametrize("pattern", ["^.*/cwd/Top/[^A]*$", "^.*/cwd/Top/.*$"])
+def test_an_expression_is_judged_where_the_path_leads_whatever_its_case(tree: Path, text: str, pattern: str) -> None:
+    (tree / "cwd/Top").mkdir()
+    path, facts = text.format(tree), at(tree)
+    assert glob(pattern).judge(path, facts) is not NO
+    assert glob(pattern).possibly(path, facts)
+    assert glob(pattern).judge(f"{tree}/cwd/docs/a", facts) is NO
+    assert not glob(pattern).possibly(f"{tree}/cwd/docs/a", facts)
+
+
+def test_an_expression_matches_a_path_in_either_case(tree: Path) -> None:
+    assert glob("^.*/Top/a$").judge("/x/top/A", at(tree)) is UNSURE
+    assert glob("^.*/Top/a$").possibly("/x/top/A", at(tree))
