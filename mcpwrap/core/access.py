@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mcpwrap.core.conditions import Context
 from mcpwrap.core.rules import HOLE, Decision, Outcome, Text
 from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
@@ -29,16 +30,26 @@ class Access:
         """The decision on a resource template: denied only where all that it stands for surely is.
 
         With `at` it is used, and budgets count.
-        With `beginning` a hole goes on from what was typed, so that what stands before it is judged as a whole, too.
+        With `beginning` a hole goes on from what was typed, so that what stands before it is judged as a whole, too, by conditions
+        as well: what it stands for is told by the answer.
         """
-        table = self._state.live.resources
+        state = self._state
+        table = state.live.resources
+        typed: list[Context] = []
         for filling in ("x", "") if beginning else ("x",):
             filled = "".join(filling if c is HOLE else c for c in text)
             if not table.plainly_open and (why := ambiguity(filled)):
                 return own_denial(why)
+            if beginning and table.kind in state.conditional:
+                typed.append(state.context({"uri": filled}, uri=filled))
         if at is None:
-            return table.decide_open(text, self._state.context())
-        return self._state.within_budget(table.decide_open(text, self._state.context(), self._state.spent_at(at)), table, at)
+            return table.decide_open(text, state.context())
+        spent = state.spent_at(at)
+        if typed:
+            found = max((table.decide_open(text, each, spent, known=True) for each in typed), key=lambda each: each.outcome)
+        else:
+            found = table.decide_open(text, state.context(), spent)
+        return state.within_budget(found, table, at)
 
     def task(self, task: str) -> Decision:
         """The decision on a task: that on the tool whose call made it. Its ``ask`` was answered when the call ran."""

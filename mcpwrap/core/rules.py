@@ -157,6 +157,9 @@ _Found = tuple[Rule, Pattern, Outcome]
 """A rule that counts, the pattern that matched, and the effect that it has."""
 
 
+_NOTHING: Final = Context(arguments={})
+
+
 def _never(rule: Rule) -> bool:
     return False
 
@@ -229,30 +232,37 @@ class RuleTable(msgspec.Struct, frozen=True):
             return Selection(self, (), why)
         return Selection(self, tuple((rule, pattern) for rule in self.rules if (pattern := rule.match(text))))
 
-    def decide_open(self, text: Text, context: Context | None = None, spent: Callable[[Rule], bool] = _never) -> Decision:
-        """Judge a text that may have holes, with arguments that aren't known, as a list does: denied only where it surely is
-        (POLICY.md §3)."""
+    def decide_open(
+        self, text: Text, context: Context = _NOTHING, spent: Callable[[Rule], bool] = _never, *, known: bool = False
+    ) -> Decision:
+        """Judge a text that may have holes, as a list does: with arguments that aren't known, denied only where it surely is
+        (POLICY.md §3). Where they are `known`, as of a completion, every condition counts that they may meet."""
         if why := _unfit(text):
             return self.denial(why)
-        context = msgspec.structs.replace(context or _NOTHING, arguments=None)
+        if not known:
+            context = msgspec.structs.replace(context, arguments=None)
         found: list[_Found] = []
+        unsure: list[Rule] = []
         budgets: list[Rule] = []
         for rule in self.rules:
-            sure = rule.effect is Outcome.DENY or not rule.admits
-            pattern = rule.covers(text) if sure else rule.touches(text)
+            tightens = rule.effect is Outcome.DENY or not rule.admits
+            judged = known and rule.conditions is not None
+            pattern = rule.covers(text) if tightens and not judged else rule.touches(text)
             if pattern is None:
                 continue
             if rule.conditions is not None:
-                counts = rule.conditions.surely(context) if sure else rule.conditions.applies(rule.effect, context)
-                if not counts:
+                surely = tightens and not known
+                if not (rule.conditions.surely(context) if surely else rule.conditions.applies(rule.effect, context)):
                     continue
+                if known and rule.effect is Outcome.LOG and not rule.conditions.applies(Outcome.ALLOW, context):
+                    unsure.append(rule)
             effect = rule.effect
             if rule.budget is not None:
                 budgets.append(rule)
                 if spent(rule):
                     effect = max(effect, rule.budget.over)
             found.append((rule, pattern, effect))
-        decision = self.combine(found)
+        decision = self.combine(found, unsure)
         return msgspec.structs.replace(decision, rules=tuple(budgets)) if budgets else decision
 
     @property
@@ -287,9 +297,6 @@ class RuleTable(msgspec.Struct, frozen=True):
     def denial(self, text: str) -> Decision:
         """A denial that no rule made; it points to the server's own table."""
         return Decision(Outcome.DENY, (Reason(self.file, self.line, "deny", text),))
-
-
-_NOTHING: Final = Context(arguments={})
 
 
 def _said(rule: Rule, pattern: Pattern) -> str:

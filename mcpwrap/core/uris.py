@@ -52,7 +52,7 @@ def ambiguity(uri: str) -> str | None:
 def template_text(template: str, known: Mapping[str, str] | None = None, beginnings: Mapping[str, str] | None = None) -> Text:
     """A URI template (RFC 6570) as known characters and holes.
 
-    An expression of one variable, without operator or with ``+``, is filled in where it is in `known`; where it is in
+    An expression of one variable, without operator or with ``+`` or ``/``, is filled in where it is in `known`; where it is in
     `beginnings`, it begins so and is open after.
     """
     text: list[str | Hole] = []
@@ -60,12 +60,14 @@ def template_text(template: str, known: Mapping[str, str] | None = None, beginni
         if not (piece.startswith("{") and piece.endswith("}")):
             text.extend(piece)
             continue
-        # the other operators put something before the value; what they give is left open
-        variable = piece[1:-1].removeprefix("+").removesuffix("*")
+        # what the other operators put before the value, and what they give, is left open
+        operator = "/" if piece.startswith("{/") else ""
+        variable = piece[1:-1].removeprefix(operator or "+").removesuffix("*")
         if known and variable in known:
-            text.extend(known[variable])
+            text.extend(operator + known[variable])
             continue
-        text.extend((beginnings or {}).get(variable, ""))
+        if beginnings and variable in beginnings:
+            text.extend(operator + beginnings[variable])
         text.append(HOLE)
     return text
 

@@ -110,8 +110,8 @@ def test_a_template_is_known_characters_and_holes(template: str, text: str) -> N
         ("f:/{a}/{b}", {"context": {"arguments": {"a": "1"}}, "argument": {"name": "b", "value": "x"}}, "f:/1/x_"),
         ("f:/{a}", {"context": {"arguments": {"a": "1"}}, "argument": {"name": "a", "value": "x"}}, "f:/x_"),
         ("f:/{+a}/{a*}", {"context": {"arguments": {"a": "1"}}}, "f:/1/1"),
-        # what another operator puts before the value isn't known
-        ("f:{/a}{?b}", {"context": {"arguments": {"a": "1", "b": "2"}}}, "f:__"),
+        # what other operators than a slash put before the value is not known
+        ("f:{/a}{?b}", {"context": {"arguments": {"a": "1", "b": "2"}}}, "f:/1_"),
         ("f:/{a,b}/{c:3}", {"context": {"arguments": {"a": "1", "b": "2", "c": "3"}}}, "f:/_/_"),
         ("f:/{a}", {"context": {"arguments": {"a": 1}}, "argument": {"name": "a", "value": 2}}, "f:/_"),
         ("f:/{a}", {"context": {"arguments": {"a": 1}}}, "f:/_"),
@@ -121,3 +121,10 @@ def test_a_template_is_known_characters_and_holes(template: str, text: str) -> N
 )
 def test_what_a_completion_asks_about_is_filled_in_as_far_as_it_is_known(template: str, params: dict[str, Any], text: str) -> None:
     assert shown(completion_text(template, params)) == text
+
+
+def test_a_segment_that_is_put_in_with_its_slash_is_known_as_well() -> None:
+    assert template_text("file:///a{/b*}/c", {"b": "x/y"}) == list("file:///a/x/y/c")
+    params = {"argument": {"name": "b", "value": "x"}}
+    assert completion_text("file:///a{/b}", params) == [*"file:///a/x", HOLE]
+    assert completion_text("file:///a{/d}", params) == [*"file:///a", HOLE]

@@ -13,6 +13,7 @@ from mcpwrap.core.state import DECISIONS_KEPT, State
 from mcpwrap.core.world import World
 from mcpwrap.policy.load import load_project
 from mcpwrap.policy.merge import rules_for
+from mcpwrap.runtime.facts import FileFacts
 from tests.playbooks.playbook import Playbook, handshaken
 from tests.playbooks.policy import OPEN, policy
 
@@ -417,9 +418,10 @@ def test_a_rule_of_any_table_makes_a_policy_conditional() -> None:
     assert rules('[[servers.files.prompts.rules]]\nallow = ["*"]\nlimit = "1/s"\n').conditional
 
 
-def test_a_regular_expression_stays_as_it_is_where_case_is_folded() -> None:
-    pattern = Pattern.parse("^A$", line=1)
-    assert pattern.folded(str.lower) is pattern
+def test_a_regular_expression_is_for_either_case_where_case_is_folded() -> None:
+    pattern = Pattern.parse("^A.b$", line=1)
+    assert pattern.folded(str.lower).matches("a\nb")
+    assert not pattern.matches("a.b")
 
 
 def test_the_uri_of_a_resource_is_judged_by_the_constraints_of_its_list() -> None:
@@ -431,4 +433,55 @@ def test_the_uri_of_a_resource_is_judged_by_the_constraints_of_its_list() -> Non
         <- 2 ! -32002 Resource not found
         >> 3 resources/read {"uri": "file:///other"}
         <- 3 ! -32002 Resource not found
+    """)
+
+
+def _complete(id: int, uri: str, value: str) -> str:
+    ref, argument = f'{{"type": "ref/resource", "uri": "{uri}"}}', f'{{"name": "p", "value": "{value}"}}'
+    return f'{id} completion/complete {{"ref": {ref}, "argument": {argument}}}'
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        'allow = ["file:///**"]\ndeny = [{ within = "/shop/secrets" }]',
+        'allow = ["file:///**"]\nask = [{ within = "/shop/secrets" }]',
+        'allow = ["file:///**"]\n[[servers.files.resources.rules]]\ndeny = ["file:///*/*/*"]\nargs.uri = { glob = "**/secrets/*" }',
+        'allow = [{ within = "/shop/docs" }]',
+    ],
+)
+@pytest.mark.parametrize(
+    ("uri", "value"),
+    [
+        ("file:///shop/secrets/{p}", "a"),
+        ("file:///shop/secrets/{p}", ""),
+        ("file:///shop/{p}", "secrets/"),
+        ("file:///shop{/p*}", "secrets/a"),
+        ("file:///{+p}", "shop/secrets/a"),
+    ],
+)
+def test_a_completion_lists_no_files_that_conditions_hide(lists: str, uri: str, value: str) -> None:
+    book = handshaken(rules(f"[servers.files.resources]\n{lists}\n"))
+    book.session._state.world = World(FileFacts(None))
+    asked, fine = _complete(1, uri, value), _complete(2, "file:///shop/docs/{p}", "a")
+    book.play(f"""
+        >> {asked}
+        <- 1 ! -32602 Unknown reference
+        >> {fine}
+        -> {fine}
+    """)
+
+
+def test_a_completion_that_a_log_may_not_mean_is_refused() -> None:
+    book = handshaken(rules('[servers.files.resources]\nlog = [{ within = "/shop/docs" }]\n'))
+    asked = _complete(1, "file:///shop/docs/{p}", "a")
+    book.play(f"""
+        >> {asked}
+        <- 1 ! -32602 Unknown reference
+    """)
+    book.session._state.world = World(FileFacts(None))
+    book.play(f"""
+        >> {asked}
+        -> {asked}
+        ** runs, logged
     """)
