@@ -68,7 +68,7 @@ class Lists:
             case _:
                 table = None
                 kept, _, shown = filtered(result, key, name, lambda t: not self._access.task(t).denied)
-        if holds is Holds.TOOLS and state.notice and kept.get("nextCursor") is None:
+        if holds is Holds.TOOLS and state.notice and not kept.get("nextCursor"):
             kept = {**kept, key: [*kept.get(key, []), status_tool()]}
         if p.modern and (kept is not result or (table is not None and not table.plainly_open)):
             kept = uncached(kept)
@@ -97,7 +97,7 @@ class Lists:
         """The list without what differs from its pin (POLICY.md §4), and what the record is to say of it."""
         state = self._state
         items = result.get(key, [])
-        held = state.guard.page(kind, items, first=p.first, last=result.get("nextCursor") is None)
+        held = state.guard.page(kind, items, first=p.first, last=not result.get("nextCursor"))
         state.learn(out)
         if not held:
             return result, ""

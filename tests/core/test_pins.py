@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mcpwrap.core import jsonrpc, pins
 from mcpwrap.core.patterns import NAME_LIMIT
-from mcpwrap.core.pins import Kind, Learned, PinGuard, PinnedServer, digest, greeting, reduced, suspicious
+from mcpwrap.core.pins import SERVER_INFO, Kind, Learned, PinGuard, PinnedServer, digest, greeting, reduced, suspicious
 
 Def = dict[str, Any]
 
@@ -648,3 +648,15 @@ def test_where_a_lock_counts_a_name_that_isnt_in_it_is_never_called() -> None:
     guard = PinGuard(PinnedServer(items={"tool": {"a": pins.digest(A)}}, complete=frozenset({"tool"}), locked=True))
     listed(guard, A)
     assert guard.held("tool", "b") != ""
+
+
+def test_a_name_in_both_places_of_a_greeting_is_pinned_in_both() -> None:
+    def said(title: str, *, top: bool = True) -> dict[str, object]:
+        info = {"name": "a", "version": "1"}
+        return {**({"serverInfo": info} if top else {}), "_meta": {SERVER_INFO: {**info, **({"title": title} if title else {})}}}
+
+    guard = PinGuard()
+    assert not guard.greeting(said("good"))
+    assert guard.greeting(said("evil"))
+    assert PinGuard().greeting(said("")) == ""
+    assert greeting(said("")) == greeting(said("", top=False)) == greeting({"serverInfo": {"name": "a", "version": "1"}})

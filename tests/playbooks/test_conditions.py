@@ -485,3 +485,18 @@ def test_a_completion_that_a_log_may_not_mean_is_refused() -> None:
         -> {asked}
         ** runs, logged
     """)
+
+
+@pytest.mark.parametrize("cursor", ['""', "0", "false", "null"])
+def test_a_cursor_that_readers_take_for_none_ends_a_list(cursor: str) -> None:
+    handshaken(OPEN).play(f"""
+        >> 1 tools/list
+        -> 1 tools/list
+        << 1 = {{"tools": [{{"name": "a"}}], "nextCursor": {cursor}}}
+        <- 1 = {{"tools": [{{"name": "a"}}], "nextCursor": {cursor}}}
+        >> 2 tools/list
+        -> 2 tools/list
+        << 2 = {{"tools": [{{"name": "a"}}, {{"name": "b"}}], "nextCursor": {cursor}}}
+        ** 1 tool is hidden until accepted: b
+        <- 2 = {{"tools": [{{"name": "a"}}], "nextCursor": {cursor}}}
+    """)
