@@ -6,7 +6,7 @@ from mcpwrap.core import denial, held
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import Error, Notification, Result, Shape, WireError, id_key
-from mcpwrap.core.methods import MODERN, SPEC_METHODS, Matched, Method, lookup
+from mcpwrap.core.methods import MODERN, Matched, Method, lookup
 from mcpwrap.core.rules import Decision, Outcome
 from mcpwrap.core.state import Pending, State
 from mcpwrap.core.state import denial as own_denial
@@ -20,7 +20,7 @@ class ClientReplies:
 
     # notifications
 
-    def notification(self, m: Notification, out: list[Command]) -> None:
+    def notification(self, m: Notification, at: float, out: list[Command]) -> None:
         """Judge one notification: forward it, or drop it."""
         state = self._state
         revision = state.legacy_or_latest()
@@ -33,17 +33,16 @@ class ClientReplies:
         if state.hold or state.rules is None:
             held.notification(state, m)
             return
+        refs: tuple[str, ...] = ()
         if row is None:
-            decision = state.decide(state.rules.extra_methods, m.method)
-            if m.method in SPEC_METHODS:
-                decision = own_denial("no such notification here")
+            decision, refs = state.unlisted("client", m, at, out)
             if decision.outcome >= Outcome.ASK:
                 self._refuse_notification(m, decision, out)
                 return
         elif why := self._unwanted(row, m):
             self._drop(m, why, out)
             return
-        out.append(ToServer(m.encoded))
+        out.append(ToServer(m.encoded, refs))
 
     def _unwanted(self, row: Method, m: Notification) -> str:
         state = self._state

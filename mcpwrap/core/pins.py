@@ -130,9 +130,9 @@ def greeting(result: Mapping[str, Any]) -> Json:
     kept = {key: value for key, value in result.items() if key not in _NEGOTIATION}
     meta = result.get("_meta")
     if isinstance(meta, dict) and SERVER_INFO in meta:
+        info = meta[SERVER_INFO]
         # readers of either family look at one place: where both are filled, both are what it says
-        if kept.setdefault("serverInfo", meta[SERVER_INFO]) != meta[SERVER_INFO]:
-            kept["_meta"] = {SERVER_INFO: meta[SERVER_INFO]}
+        kept |= {"_meta": {SERVER_INFO: info}} if kept.setdefault("serverInfo", info) != info else {}
     capabilities = kept.get("capabilities")
     if isinstance(capabilities, dict):
         kept["capabilities"] = {

@@ -27,7 +27,7 @@ from mcpwrap.core.jsonrpc import (
     miscased,
 )
 from mcpwrap.core.lists import LISTS, Lists
-from mcpwrap.core.methods import LEGACY, MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
+from mcpwrap.core.methods import LEGACY, MODERN, Holds, Matched, Method, lookup
 from mcpwrap.core.outcome import Unfit
 from mcpwrap.core.pins import Kind
 from mcpwrap.core.rules import Outcome
@@ -243,10 +243,9 @@ class ServerSide:
         refs: tuple[str, ...] = ()
         row = lookup(state.legacy_or_latest(), "server", m.method) or lookup(MODERN[-1], "server", m.method)
         if row is None or not row.is_notification:
-            assert state.rules is not None  # noqa: S101
-            extra = state.decide(state.rules.extra_methods, m.method)
-            if m.method in SPEC_METHODS or extra.outcome >= Outcome.ASK:
-                self._drop(m, "no such notification here", out)
+            extra, refs = state.unlisted("server", m, at, out)
+            if extra.outcome >= Outcome.ASK:
+                state.refused(out, event="notification", direction="server", method=m.method, decision=extra)
                 return
         else:
             try:

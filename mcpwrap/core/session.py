@@ -118,7 +118,7 @@ class Session:
         if type(m) is Request:
             self._client_side.request(m, at, out)
         elif type(m) is Notification:
-            self._replies.notification(m, out)
+            self._replies.notification(m, at, out)
         else:
             self._replies.response(m, at, out)  # type: ignore[arg-type]
 

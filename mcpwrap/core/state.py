@@ -13,10 +13,11 @@ from mcpwrap.core.commands import Announce, Command, Learn, Record
 from mcpwrap.core.conditions import Context
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.facts import Once
-from mcpwrap.core.jsonrpc import Id, Json, encode
+from mcpwrap.core.jsonrpc import Id, Json, Notification, encode
 from mcpwrap.core.listing import narrowed
-from mcpwrap.core.methods import INPUT_METHODS, LEGACY, Method
+from mcpwrap.core.methods import INPUT_METHODS, LEGACY, SPEC_METHODS, Method
 from mcpwrap.core.pins import PinGuard, reduced
+from mcpwrap.core.redact import redact
 from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, Reason, Rule, RuleTable, Selection, ServerRules
 from mcpwrap.core.world import World
 
@@ -352,6 +353,30 @@ class State(msgspec.Struct):
             )
         )
         return ref
+
+    def unlisted(self, direction: str, m: Notification, at: float, out: list[Command]) -> tuple[Decision, tuple[str, ...]]:
+        """The decision on a notification outside the specification, counted like a call; and the ref of its record where it is
+        to be logged."""
+        decision = self.judge(self.live.extra_methods, m.method, m.params, at)
+        if m.method in SPEC_METHODS:
+            return denial("no such notification here"), ()
+        if decision.outcome >= Outcome.ASK:
+            return decision, ()
+        self.count(decision, at)
+        if decision.outcome is Outcome.ALLOW:
+            return decision, ()
+        ref = self.next_ref()
+        arguments, word = redact(m.params, whole=True), decision.outcome.label
+        out.append(
+            Record(
+                Entry(
+                    "notification", direction, m.method, outcome=word, ref=ref, reasons=decision.reasons, arguments=arguments,
+                    client=self.client, status="ok",
+                )
+            )
+        )  # fmt: skip
+        self.announce(out, f"{self.server} › {m.method} is sent on, logged (ref {ref})")
+        return decision, (ref,)
 
     def announce(self, out: list[Command], text: str) -> None:
         """Tell the person."""

@@ -500,3 +500,32 @@ def test_a_cursor_that_readers_take_for_none_ends_a_list(cursor: str) -> None:
         ** 1 tool is hidden until accepted: b
         <- 2 = {{"tools": [{{"name": "a"}}], "nextCursor": {cursor}}}
     """)
+
+
+def test_a_notification_of_an_extra_method_counts_and_is_logged_like_a_call() -> None:
+    made = rules('limit = "2/session"\nover = "deny"\n[servers.files.extra_methods]\nallow = ["vendor/a"]\nlog = ["vendor/b"]\n')
+    handshaken(made).play("""
+        >> vendor/b {"note": "x"}
+        ** files › vendor/b is sent on, logged (ref r1)
+        -> vendor/b {"note": "x"}
+        !! notification vendor/b outcome=log status=ok direction=client arguments={'note':'x'}
+        << vendor/a
+        <- vendor/a
+        >> vendor/a
+        !! notification vendor/a outcome=deny status=refused direction=client why~is used up
+        << vendor/b
+        !! notification vendor/b outcome=deny status=refused direction=server why~is used up
+        << notifications/initialized
+        !! notification notifications/initialized outcome=deny status=refused
+    """)
+
+
+def test_a_server_s_own_notification_is_logged_before_it_is_passed_on() -> None:
+    handshaken(rules('[servers.files.extra_methods]\nlog = ["vendor/b"]\n')).play("""
+        << vendor/b {"note": "x"}
+        ** files › vendor/b is sent on, logged (ref r1)
+        <- vendor/b {"note": "x"}
+        !! notification vendor/b outcome=log status=ok direction=server
+        >> roots/list
+        !! notification roots/list outcome=deny status=refused
+    """)
