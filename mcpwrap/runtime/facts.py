@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 
 from mcpwrap.core.paths import PATH_LIMIT, folded, inside, looks_like_path, readings
 
 _FOLDS = sys.platform in ("darwin", "win32")
+
+_OF_READER = re.compile(r"/proc/+(?:\./+)*(?:self|thread-self)(?:/|\Z)|/dev/+(?:\./+)*(?:fd|stdin|stdout|stderr)(?:/|\Z)")
+"""What leads elsewhere for each process that reads it: to our own folder and files for us, to the server's for the server."""
 
 
 class FileFacts:
@@ -40,13 +44,15 @@ class FileFacts:
 
     def ends(self, path: str) -> tuple[str, ...] | None:
         """The canonical paths of one spelling, `..` taken after links and before; () for a name that no system opens (too long, or
-        with a NUL); None where it can't be resolved."""
+        with a NUL); None where it can't be resolved, or leads the server elsewhere than us."""
         if not os.path.isabs(path):
             if self._cwd is None:
                 return None
             path = os.path.join(self._cwd, path)
         found: dict[str, None] = {}
         for spelled in (path, os.path.normpath(path)) if ".." in path else (path,):
+            if _OF_READER.search(spelled):
+                return None
             try:
                 found[self._resolved(spelled)] = None
             except ValueError:

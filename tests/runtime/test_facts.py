@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mcpwrap.core.constraint import Constraint, Truth
 from mcpwrap.core.facts import NoFacts
 from mcpwrap.runtime.facts import FileFacts
 
@@ -114,3 +115,33 @@ def test_without_facts_nothing_is_resolved() -> None:
     assert facts.is_path("/a")
     assert not facts.is_path("a")
     assert facts.relative("/a") is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/proc/self/cwd/docs/a",
+        "/proc//./self/root/etc",
+        "/proc/thread-self/cwd",
+        "/tmp/../proc/self/cwd/a",
+        "/proc/1/../self/cwd/a",
+        "%2fproc/self/cwd",
+        "file:///proc/self/cwd/a",
+        "/dev/fd/3",
+        "/dev/stdin",
+    ],
+)
+def test_what_leads_the_server_elsewhere_than_us_resolves_to_nothing(
+    tree: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tree)
+    facts = FileFacts("/srv")
+    assert facts.paths(path) is None
+    within = Constraint(within=(str(tree),))
+    assert within.judge(path, facts) is Truth.UNSURE
+    assert within.possibly(path, facts)
+
+
+def test_a_name_like_those_resolves(tree: Path) -> None:
+    for path in (f"{tree}/proc/selfish", f"{tree}/proc/self.txt", f"{tree}/dev/fdx"):
+        assert FileFacts(None).paths(path) == (path,)
