@@ -291,7 +291,7 @@ def _may_be_path(text: str, facts: Facts) -> bool:
     return _ODD.search(text) is not None and any(map(facts.is_path, _spelled(text, facts)))
 
 
-_ODD: Final = re.compile(r"[/\\%:\x00-\x1f\x7f-\U0010ffff]|^ |[. ]$")
+_ODD: Final = re.compile(r"[/\\%:\x00-\x1f\x7f-\U0010ffff]|^[ \"'`]|[. \"'`]$")
 """What stands in a text that has another spelling, or a folder in front."""
 
 

@@ -17,11 +17,15 @@ PATH_LIMIT: Final = 4096
 _PLAIN: Final = re.compile(r"/?(?:(?:[A-Za-z0-9_@+,=-]|\.(?=[A-Za-z0-9_-]))+(?:/|\Z))*\Z")
 """Plain names without anything that two readers may take differently; most paths."""
 
-_UNREADABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]|^[~$]|^//|^[A-Za-z]:|\$[({]|%[A-Za-z_][A-Za-z0-9_]*%")
+_UNREADABLE: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\\]|^[~$\s\ufeff\"'`]|[^\S ]\Z|\ufeff\Z|^//|^[A-Za-z]:|\$[({]|%[A-Za-z_][A-Za-z0-9_]*%"
+)
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _FILE_URI: Final = re.compile(r"file:", re.IGNORECASE)
 _AUTHORITY: Final = re.compile(r"file:(?://(?:localhost)?(?=/))?", re.IGNORECASE)
-_BLANK: Final = "".join(map(chr, range(0x21)))
+_BLANK: Final = "".join(c for c in map(chr, range(0x3001)) if c <= " " or c.isspace()) + "\ufeff\"'`"
+"""What many a reader takes off before it opens a path: blanks (JavaScript's ``trim`` takes a byte order mark, too), and quotes."""
+
 _BREAKS: Final = re.compile(r"[\t\r\n]")
 _URI_END: Final = re.compile(r"[?#]")
 _DRIVE: Final = re.compile(r"(?://[.?]/|/)?[A-Za-z][:|]")

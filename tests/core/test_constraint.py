@@ -346,3 +346,22 @@ def test_an_expression_is_judged_where_the_path_leads_whatever_its_case(tree: Pa
 def test_an_expression_matches_a_path_in_either_case(tree: Path) -> None:
     assert glob("^.*/Top/a$").judge("/x/top/A", at(tree)) is UNSURE
     assert glob("^.*/Top/a$").possibly("/x/top/A", at(tree))
+
+
+@pytest.mark.parametrize("before", ["\u00a0", "\ufeff", " ", "\t", "'", '"', "`", "\u2003", " '"])
+def test_what_readers_take_off_around_a_path_hides_no_path(tree: Path, before: str) -> None:
+    facts = at(tree)
+    inside, elsewhere = Constraint(within=(f"{tree}/out",)), Constraint(within=(f"{tree}/cwd",))
+    for text in (f"{before}{tree}/out/secret", f"{before}{tree}/out/secret{before[::-1]}"):
+        assert inside.judge(text, facts) is UNSURE
+        assert inside.possibly(text, facts)
+        assert elsewhere.judge(text, facts) is not YES
+        assert glob("**/out/*").judge(text, facts) is UNSURE
+        assert glob("**/out/*").possibly(text, facts)
+    assert glob("docs/**").judge(f"{before}docs/a", facts) is not YES
+    assert inside.possibly(f"{tree}/out{before}", facts)
+
+
+def test_a_single_name_in_quotes_is_looked_at(tree: Path) -> None:
+    assert glob(".env", "^\\.env$").possibly("'.env'", at(tree))
+    assert Constraint(within=(f"{tree}/out",)).possibly('"link"', at(tree))
