@@ -7,6 +7,7 @@ unsure ever loosens; of ``unless`` the same holds the other way round.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
@@ -107,8 +108,9 @@ def _satisfied(key: str, constraint: Constraint, context: Context, *, possibly: 
             return any(constraint.possibly(text, facts) for text in strings)
         return bool(strings) and all(constraint.judge(text, facts) is Truth.YES for text in strings)
     if key == URI:
-        if not context.uri.startswith("file:") and (constraint.within or constraint.glob):
-            return False  # no path: the list's plain patterns are for it
+        path = context.uri.startswith("file:") or (possibly and _SCHEME.match(context.uri) is None)
+        if not path and (constraint.within or constraint.glob):
+            return False  # no path: the list's plain patterns are for it; without a scheme a server may take it for one
         truths = iter((constraint.judge(context.uri, facts),))
     else:
         values = list(islice(_values(arguments, key), VALUES_LIMIT + 1))
@@ -121,6 +123,9 @@ def _satisfied(key: str, constraint: Constraint, context: Context, *, possibly: 
 
 
 _ABSENT: Final = object()
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+"""That of a URI (RFC 3986 §3.1); of one letter it is a drive."""
 
 
 def _values(arguments: Mapping[str, Any], key: str) -> Iterator[Any]:

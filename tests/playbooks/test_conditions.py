@@ -529,3 +529,18 @@ def test_a_server_s_own_notification_is_logged_before_it_is_passed_on() -> None:
         >> roots/list
         !! notification roots/list outcome=deny status=refused
     """)
+
+
+@pytest.mark.parametrize("uri", ["/shop/secrets/a", "c:/shop/secrets/a", "secrets/a"])
+def test_what_has_no_scheme_may_be_a_path(uri: str) -> None:
+    made = rules('[servers.files.resources]\nallow = ["**"]\ndeny = [{ within = "/shop/secrets" }]\n')
+    book = handshaken(made)
+    book.session._state.world = World(FileFacts(None))
+    book.play(f"""
+        >> 1 resources/read {{"uri": "{uri}"}}
+        <- 1 ! -32002 Resource not found
+        >> 2 resources/read {{"uri": "docs://shop/secrets/a"}}
+        -> 2 resources/read {{"uri": "docs://shop/secrets/a"}}
+        >> 3 resources/read {{"uri": "/shop/docs/a"}}
+        -> 3 resources/read {{"uri": "/shop/docs/a"}}
+    """)
