@@ -21,6 +21,15 @@ _SURE: Final = re.compile(
     r"((?:[A-Za-z0-9._-]|[^\x00-\x7f])+|\[[0-9A-Fa-f:]+\])(:[0-9]{0,5})?([/?#][^\x00-\x20\x7f\\]*)?\Z"
 )
 _WEB: Final = frozenset({"http", "https", "ws", "wss", "ftp"})
+_LOCAL: Final = frozenset(
+    {
+        *("about", "blob", "chrome", "data", "duckdb", "ext", "file", "filesystem", "fd", "ipc", "jar", "javascript", "local"),
+        *("netdoc", "npipe", "php", "pipe", "resource", "sqlite", "sqlite3", "unix", "vbscript", "view-source", "zip"),
+    }
+)
+"""Schemes whose readers open a file, a socket of the machine, or a text of their own, whatever host stands there (browsers on Linux
+take ``file://example.com/etc/passwd`` for ``/etc/passwd``); also as a part, ``git+file``."""
+
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 _ANY_URL: Final = re.compile(r"(?<=[A-Za-z0-9+.\-])(?::[/\\]*[^/\s\"'<>:]*)+")
 """What follows a scheme's last character: searched for from its first, a long word takes its square in time. One may follow another
@@ -59,6 +68,8 @@ def sure_host(url: str) -> str | None:
         return None
     scheme, userinfo, host, port = found[1].lower(), found[2], found[3], found[4]
     if port and len(port) > 1 and int(port[1:]) > 65535:
+        return None
+    if not _LOCAL.isdisjoint(scheme.split("+")):
         return None
     if userinfo is not None and scheme in _WEB:
         return None  # a name before the host is how people are misled

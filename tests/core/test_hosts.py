@@ -253,3 +253,15 @@ def test_patterns_match_whole_labels() -> None:
 )
 def test_patterns_of_a_policy_are_read_like_hosts(text: str, pattern: str | None) -> None:
     assert pattern_host(text) == pattern
+
+
+@pytest.mark.parametrize(
+    "scheme", ["file", "FILE", "javascript", "view-source", "unix", "sqlite", "git+file", "http+unix", "sqlite+aiosqlite"]
+)
+def test_what_is_opened_whatever_its_host_has_no_sure_host(scheme: str) -> None:
+    assert sure_host(f"{scheme}://example.com/etc/passwd") is None
+
+
+@pytest.mark.parametrize("scheme", ["https", "postgresql+psycopg", "git+ssh", "redis", "chromecast"])
+def test_what_is_sent_to_its_host_has_one(scheme: str) -> None:
+    assert sure_host(f"{scheme}://example.com/etc/passwd") == "example.com"
