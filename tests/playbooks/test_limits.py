@@ -213,3 +213,15 @@ def test_a_client_with_a_name_that_is_no_text_is_judged_all_the_same() -> None:
     assert state.judge(made.tools, "a", {}, 0.0).outcome is Outcome.DENY
     state.remember_client({"name": "y"})
     assert state.judge(made.tools, "a", {}, 0.0).outcome is Outcome.ALLOW
+
+
+def test_sampling_with_a_hidden_resource_is_refused() -> None:
+    made = rules('allow = ["*"]\n[servers.files.resources]\nallow = ["docs://*"]\n[servers.files.server_requests]\nallow = ["*"]\n')
+    shown = '{"messages": [{"role": "user", "content": {"type": "resource_link", "uri": "docs://a", "name": "a"}}]}'
+    handshaken(made).play(f"""
+        << 1 sampling/createMessage {shown}
+        <- 1 sampling/createMessage {shown}
+        << 2 sampling/createMessage {shown.replace("docs", "secret")}
+        -> 2 ! -32601 sampling/createMessage is not permitted
+        !! call sampling/createMessage direction=server outcome=deny why~resources in it aren't permitted
+    """)
