@@ -130,9 +130,14 @@ class ServerSide:
 
     def _too_long(self, p: Pending, m: Result | Error) -> str:
         """Why an answer is longer than its budgets permit; "" where it isn't."""
-        limits = self._state.catalog.limits
-        limit = limits.get(p.name) if p.row is not None and p.row.holds is Holds.TASK_STATE else p.result_limit
+        limit = self._task_limit(p.name) if p.row is not None and p.row.holds is Holds.TASK_STATE else p.result_limit
         return _longer(m, limit)
+
+    def _task_limit(self, task: str) -> int | None:
+        """Longest answer about `task`, in bytes; of one that isn't known (everything is allowed, then) that of the server."""
+        limit = self._state.catalog.limits.get(task)
+        budget = self._state.live.budget
+        return limit if limit is not None or budget is None else budget.max_result_bytes
 
     def _end(self, p: Pending, status: str, at: float, m: Result | Error | None, out: list[Command]) -> None:
         if p.ref:
@@ -286,7 +291,7 @@ class ServerSide:
         task = m.params.get("taskId")
         if type(task) is not str or self._access.task(task).outcome is Outcome.DENY:
             raise Unfit("a task that no permitted call of this session made")
-        if why := _longer(m, self._state.catalog.limits.get(task)):
+        if why := _longer(m, self._task_limit(task)):
             raise Unfit(why)
         if len(m.encoded) > TEXT_LIMIT and m.method in _TEXTS:
             raise Unfit(f"longer than {TEXT_LIMIT} bytes")

@@ -225,3 +225,15 @@ def test_sampling_with_a_hidden_resource_is_refused() -> None:
         -> 2 ! -32601 sampling/createMessage is not permitted
         !! call sampling/createMessage direction=server outcome=deny why~resources in it aren't permitted
     """)
+
+
+def test_a_task_that_no_call_made_has_the_limit_of_the_server() -> None:
+    long = f'{{"content": [{{"type": "text", "text": "{"x" * 100}"}}]}}'
+    handshaken(rules('allow = ["*"]\nmax_result_bytes = 100\nover = "deny"\n')).play(f"""
+        >> 1 tasks/result {{"taskId": "t"}}
+        -> 1 tasks/result {{"taskId": "t"}}
+        << 1 = {long}
+        <- 1 ! -31403 and the policy permits 100
+        << notifications/tasks/status {{"taskId": "t", "status": "working", "statusMessage": "{"x" * 100}"}}
+        !! notification notifications/tasks/status outcome=deny status=refused
+    """)
