@@ -10,7 +10,6 @@ from mcpwrap.core.access import Access, task_key
 from mcpwrap.core.catalog import OWN_STATE
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
 from mcpwrap.core.contents import followed
-from mcpwrap.core.elicitation import refusal, urls_of
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import METHOD_NOT_FOUND, Json, Request, encode, id_key
 from mcpwrap.core.methods import INPUT_METHODS, Matched, lookup
@@ -38,8 +37,11 @@ class Asking:
         state = self._state
         params = params if type(params) is dict else {}
         decision = state.judge(state.live.server_requests, word, params, at)
-        if word == "elicitation" and decision.outcome <= Outcome.LOG and (why := refusal(params)):
-            return own_denial(why)
+        if word == "elicitation" and decision.outcome <= Outcome.LOG:
+            from mcpwrap.core.elicitation import refusal  # noqa: PLC0415 - 3 ms of a start; few servers ask
+
+            if why := refusal(params):
+                return own_denial(why)
         if word == "sampling" and decision.outcome <= Outcome.LOG and not state.live.resources.plainly_open:
             # it goes to the model like a tool's result
             _, hidden = followed(params, "sampling/createMessage", self._access.shows)
@@ -55,6 +57,8 @@ class Asking:
         """
         if "elicitation" in self._state.closed:
             raise Unfit("the server wants to open a URL, which isn't permitted", policy=True)
+        from mcpwrap.core.elicitation import urls_of  # noqa: PLC0415 - as above
+
         wanted = urls_of(data)
         if wanted is None:
             raise Unfit("the server wants to open URLs in a way that can't be read", policy=True)

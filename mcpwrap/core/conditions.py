@@ -10,16 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mcpwrap.core.cel import When
-from mcpwrap.core.constraint import Constraint, Metered, Truth, words
 from mcpwrap.core.facts import Facts, NoFacts
 from mcpwrap.core.outcome import Outcome
 
-__all__ = ["EVERY", "URI", "VALUES_LIMIT", "Conditions", "Constraint", "Context", "Truth"]
+if TYPE_CHECKING:
+    from mcpwrap.core.cel import When
+    from mcpwrap.core.constraint import Constraint
 
 EVERY: Final = "*"
 """The key that stands for every string at any depth of the arguments."""
@@ -64,6 +64,8 @@ class Conditions(msgspec.Struct, frozen=True):
         strict = effect is not Outcome.ALLOW
         for key, constraint in self.args if known else ():
             if not _judged(key, constraint, context, possibly=strict):
+                from mcpwrap.core.constraint import words  # noqa: PLC0415 - as below
+
                 return f"{_named(key)} isn't {words(constraint)}, or that can't be told"
         if self.unless and known and all(_judged(k, c, context, possibly=not strict) for k, c in self.unless):
             return "its `unless` holds" if strict else "its `unless` holds, or may"
@@ -98,6 +100,8 @@ def _held(when: When, context: Context) -> bool | None:
 
 def _satisfied(key: str, constraint: Constraint, context: Context, *, possibly: bool) -> bool:
     """Whether the argument `key` satisfies `constraint`: possibly (any element), or surely (every one)."""
+    from mcpwrap.core.constraint import Metered, Truth  # noqa: PLC0415 - 10 ms of a start, which most policies don't need
+
     facts, arguments = context.facts, context.arguments or {}
     if key == EVERY:
         strings = list(islice(_strings(arguments, keys=possibly), VALUES_LIMIT + 1))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mcpwrap.core.paths import looks_like_path, readings
-
 
 class Facts(Protocol):
     """Facts about paths, as they are at the moment of the question."""
@@ -59,6 +57,8 @@ class NoFacts:
 
     def is_path(self, text: str) -> bool:
         """By its look alone."""
+        from mcpwrap.core.paths import looks_like_path  # noqa: PLC0415 - 2 ms of a start, which most policies don't need
+
         return looks_like_path(text)
 
     def relative(self, path: str) -> str | None:
@@ -81,6 +81,8 @@ class Once:
     def paths(self, text: str) -> tuple[str, ...] | None:
         """As `Facts.paths`."""
         if text not in self._paths:
+            from mcpwrap.core.paths import readings  # noqa: PLC0415 - as above
+
             plain = readings(text) == (text,)
             self._paths[text] = self.ends(text) or None if plain else self._facts.paths(text)
         return self._paths[text]

@@ -10,13 +10,16 @@ The rules that match a name are found once (`RuleTable.select`); what a call bri
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from mcpwrap.core.conditions import Conditions, Constraint, Context
+from mcpwrap.core.conditions import Conditions, Context
 from mcpwrap.core.outcome import Outcome
 from mcpwrap.core.patterns import HOLE, NAME_LIMIT, Hole, Pattern, PatternError, Text
+
+if TYPE_CHECKING:
+    from mcpwrap.core.constraint import Constraint
 
 __all__ = [
     "HOLE",

@@ -7,12 +7,11 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mcpwrap.core.conditions import URI, Conditions, Constraint
-from mcpwrap.core.hosts import pattern_host
+from mcpwrap.core.conditions import URI, Conditions
 from mcpwrap.core.patterns import Pattern, PatternError
 from mcpwrap.core.rules import Budget, Outcome
 from mcpwrap.errors import ConfigError
@@ -21,6 +20,9 @@ from mcpwrap.policy.check import shown
 from mcpwrap.policy.places import Path
 from mcpwrap.policy.shape import EFFECTS
 from mcpwrap.policy.toml import Document
+
+if TYPE_CHECKING:
+    from mcpwrap.core.constraint import Constraint
 
 _WINDOWS_S: Final[Mapping[str, float | None]] = {"s": 1.0, "min": 60.0, "h": 3600.0, "session": None}
 
@@ -71,6 +73,8 @@ def constraint(table: Mapping[str, Any], variables: Mapping[str, str]) -> Constr
     Raises:
         PatternError: a folder isn't absolute, a host is none, or a glob can't be used.
     """
+    from mcpwrap.core.constraint import Constraint  # noqa: PLC0415 - 10 ms that few files need
+
     known = table.get("one_of")
     return Constraint(
         tuple(_folder(text, variables) for text in _many(table.get("within"))),
@@ -184,6 +188,8 @@ def _folder_hint(value: Any, variables: Mapping[str, str]) -> str:
 
 
 def _host(text: str) -> str:
+    from mcpwrap.core.hosts import pattern_host  # noqa: PLC0415 - as above
+
     found = pattern_host(text)
     if found is None:
         raise PatternError(f"{shown(text)} is no host: write `example.com`, or `*.example.com` for what lies below it")

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from mcpwrap.core.conditions import EVERY, URI, Constraint
+from mcpwrap.core.conditions import EVERY, URI
+from mcpwrap.core.constraint import Constraint
 from mcpwrap.core.rules import HOLE, Outcome, Pattern, Rule, RuleTable, ServerRules, Text
 from mcpwrap.policy.load import ServerPolicy
 from mcpwrap.policy.names import sensitive, words_of

@@ -7,7 +7,8 @@ import pytest
 
 from mcpwrap.core.budgets import Budgets
 from mcpwrap.core.cel import compile_when
-from mcpwrap.core.conditions import Conditions, Constraint, Context
+from mcpwrap.core.conditions import Conditions, Context
+from mcpwrap.core.constraint import Constraint
 from mcpwrap.core.rules import Budget, Outcome, Pattern, Rule, RuleTable
 
 

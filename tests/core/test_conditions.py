@@ -7,7 +7,8 @@ import pytest
 
 from mcpwrap.core import conditions
 from mcpwrap.core.cel import compile_when
-from mcpwrap.core.conditions import URI, Conditions, Constraint, Context
+from mcpwrap.core.conditions import URI, Conditions, Context
+from mcpwrap.core.constraint import Constraint
 from mcpwrap.core.hosts import SEARCH_LIMIT
 from mcpwrap.core.outcome import Outcome
 from mcpwrap.core.paths import looks_like_path

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mcpwrap.core import constraint as rooms
-from mcpwrap.core.conditions import Conditions, Constraint, Context
-from mcpwrap.core.constraint import Metered, Spent, Truth
+from mcpwrap.core.conditions import Conditions, Context
+from mcpwrap.core.constraint import Constraint, Metered, Spent, Truth
 from mcpwrap.core.facts import Facts, NoFacts
 from mcpwrap.core.outcome import Outcome
 from mcpwrap.core.patterns import Pattern

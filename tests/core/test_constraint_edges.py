@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mcpwrap.core.conditions import Constraint
+from mcpwrap.core.constraint import Constraint
 from mcpwrap.core.facts import NoFacts
 from mcpwrap.core.paths import PATH_LIMIT
 from tests.core.test_constraint import NO, NOWHERE, UNSURE, YES, at, glob, tree

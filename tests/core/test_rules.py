@@ -7,7 +7,8 @@ import itertools
 import msgspec
 import pytest
 
-from mcpwrap.core.conditions import Conditions, Constraint, Context
+from mcpwrap.core.conditions import Conditions, Context
+from mcpwrap.core.constraint import Constraint
 from mcpwrap.core.rules import (
     HOLE,
     NAME_LIMIT,

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcpwrap.core.cel import compile_when
-from mcpwrap.core.conditions import Conditions, Constraint, Context
+from mcpwrap.core.conditions import Conditions, Context
+from mcpwrap.core.constraint import Constraint
 from mcpwrap.core.outcome import Outcome
 from mcpwrap.core.patterns import Pattern
 from mcpwrap.core.rules import Rule, RuleTable
@@ -27,7 +28,7 @@ keyed = st.lists(st.tuples(st.sampled_from(KEYS), constraints), max_size=2).map(
 whens = st.sampled_from(
     [None, *map(compile_when, ["args.n > 1", "has(args.path)", "tool == 'read'", "subject.sub == 'me'", "1 / 0 == 1"])]
 )
-conditions = st.none() | st.builds(Conditions, keyed, keyed, whens)
+conditions = st.none() | st.tuples(keyed, keyed, whens).map(lambda parts: Conditions(*parts))
 
 
 def rules(*effects: Outcome) -> st.SearchStrategy[Rule]:

@@ -19,7 +19,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from mcpwrap.core.conditions import Conditions, Constraint, Context
+from mcpwrap.core.conditions import Conditions, Context
+from mcpwrap.core.constraint import Constraint
 from mcpwrap.core.outcome import Outcome
 from mcpwrap.core.patterns import Pattern
 from mcpwrap.runtime.facts import FileFacts
