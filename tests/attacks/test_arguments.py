@@ -314,6 +314,15 @@ def test_no_url_trick_evades_a_host_in_a_deny(arena: Arena) -> None:
             assert said(shim.call("safe", url=good))["arguments"] == {"url": good}
 
 
+def test_no_url_trick_hides_a_host_in_any_string(arena: Arena) -> None:
+    with arena.run(rules=NOT_THERE.replace("args.url", 'args."*"')) as shim:
+        shim.open()
+        for url in FORBIDDEN[:-1]:
+            refused(arena, shim, text={"deep": [url]})
+        for good in ("https://a.example/", "not a url", "evil, example"):
+            assert said(shim.call("safe", text=good))["arguments"] == {"text": good}
+
+
 def test_a_visible_tool_that_is_refused_by_its_arguments_says_so_to_the_model(arena: Arena) -> None:
     root = tree(arena)
     with arena.run(rules=KEEPS_OUT, more=CWD) as shim:
