@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from mcpwrap.core.facts import Facts
+from mcpwrap.core.facts import Facts, Once
 from mcpwrap.core.hosts import SEARCH_LIMIT, host_matches, hosts_in, sure_host
 from mcpwrap.core.paths import PATH_LIMIT, folded, foreign, inside, lexical, opaque, readings, relative, shortened, spellings
 from mcpwrap.core.patterns import Pattern
@@ -200,17 +200,18 @@ class Spent(Exception):
     """The texts of a call need more work than a rule puts into them."""
 
 
-class Metered:
+class Metered(Once):
     """Facts for several texts of one call, as far as the work for them goes.
 
     Raises (any method that looks something up):
         Spent: there are more than `NAMES_LIMIT` names, `SPELLED_LIMIT` characters, or four times `SEARCH_LIMIT` to look at.
     """
 
+    __slots__ = ("_characters", "_names", "_searched")
+
     def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+        super().__init__(facts)
         self._names = self._characters = self._searched = 0
-        self._canonical: dict[str, str] = {}
 
     def search(self, text: str) -> None:
         """Count a text that is searched for hosts."""
@@ -224,35 +225,23 @@ class Metered:
         if self._characters > SPELLED_LIMIT:
             raise Spent
 
+    def paths(self, text: str) -> tuple[str, ...] | None:
+        """As `Facts.paths`, counted."""
+        self.spell(text)
+        read = readings(text) or ()
+        for each in () if read == (text,) else read:  # (a plain one is counted by `ends`)
+            self._walk(each)
+        return super().paths(text)
+
+    def ends(self, path: str) -> tuple[str, ...] | None:
+        """As `Facts.ends`, counted."""
+        self._walk(path)
+        return super().ends(path)
+
     def _walk(self, path: str) -> None:
         self._names += (path.count("/") + 8) * (2 if ".." in path else 1)
         if self._names > NAMES_LIMIT:
             raise Spent
-
-    def paths(self, text: str) -> tuple[str, ...] | None:
-        self.spell(text)
-        for each in readings(text) or ():
-            self._walk(each)
-        return self._facts.paths(text)
-
-    def ends(self, path: str) -> tuple[str, ...] | None:
-        self._walk(path)
-        return self._facts.ends(path)
-
-    @property
-    def rooted(self) -> bool:
-        return self._facts.rooted
-
-    def canonical(self, path: str) -> str:
-        if path not in self._canonical:
-            self._canonical[path] = self._facts.canonical(path)
-        return self._canonical[path]
-
-    def is_path(self, text: str) -> bool:
-        return self._facts.is_path(text)
-
-    def relative(self, path: str) -> str | None:
-        return self._facts.relative(path)
 
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")

@@ -69,7 +69,7 @@ class NoFacts:
 class Once:
     """`facts` for one decision: each is asked for once, so that all rules of a decision judge the same."""
 
-    __slots__ = ("_canonical", "_ends", "_facts", "_paths", "_relative")
+    __slots__ = ("_canonical", "_ends", "_facts", "_looks", "_paths", "_relative")
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -77,6 +77,7 @@ class Once:
         self._ends: dict[str, tuple[str, ...] | None] = {}
         self._canonical: dict[str, str] = {}
         self._relative: dict[str, str | None] = {}
+        self._looks: dict[str, bool] = {}
 
     def paths(self, text: str) -> tuple[str, ...] | None:
         """As `Facts.paths`."""
@@ -106,7 +107,9 @@ class Once:
 
     def is_path(self, text: str) -> bool:
         """As `Facts.is_path`."""
-        return self._facts.is_path(text)
+        if text not in self._looks:
+            self._looks[text] = self._facts.is_path(text)
+        return self._looks[text]
 
     def relative(self, path: str) -> str | None:
         """As `Facts.relative`."""

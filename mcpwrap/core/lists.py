@@ -90,7 +90,7 @@ class Lists:
 
     def _shows_tool(self, name: str) -> bool:
         state = self._state
-        assert state.rules is not None  # noqa: S101
+        assert state.rules is not None  # noqa: S101 - only a live session lists
         return not name.startswith(OWN_PREFIX) and state.listed(state.rules.tools, name)
 
     def _pinned(self, p: Pending, result: Json, key: str, kind: Kind, out: list[Command]) -> tuple[Json, str]:

@@ -1,7 +1,6 @@
 """Constraints on values that lie: what is sure, what can't be told, and what the key ``*`` sees in any string."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ YES, UNSURE, NO = Truth.YES, Truth.UNSURE, Truth.NO
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Iterator[Path]:
+def tree(tmp_path: Path) -> Path:
     """``cwd/docs/link`` and ``cwd/docs/secret`` lead to ``out``, ``cwd/loop`` to itself."""
     for name in ("cwd/docs/deep", "out/secret"):
         (tmp_path / name).mkdir(parents=True)
@@ -27,7 +26,7 @@ def tree(tmp_path: Path) -> Iterator[Path]:
     (tmp_path / "cwd/link").symlink_to(tmp_path / "out/secret")
     (tmp_path / "cwd/loop").symlink_to("loop")
     (tmp_path / "cwd/.env").write_text("KEY=1")
-    return tmp_path  # type: ignore[return-value]
+    return tmp_path
 
 
 def glob(*texts: str) -> Constraint:

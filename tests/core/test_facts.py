@@ -22,6 +22,10 @@ class Counting(NoFacts):
         self.asked.append(text)
         return None if text == "?:" else (text,)
 
+    def is_path(self, text: str) -> bool:
+        self.asked.append(f"is_path {text}")
+        return super().is_path(text)
+
     def ends(self, path: str) -> tuple[str, ...] | None:
         self.asked.append(f"ends {path}")
         return ()
@@ -48,4 +52,4 @@ def test_in_one_decision_each_fact_is_asked_for_once() -> None:
         assert not once.rooted
         assert once.is_path("/a")
         assert not once.is_path("a")
-    assert counting.asked == ["/a b.", "?:", "ends /a", "canonical /a", "relative /a"]
+    assert counting.asked == ["/a b.", "?:", "ends /a", "canonical /a", "relative /a", "is_path /a", "is_path a"]
