@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mcpwrap.core.conditions import Context
+from mcpwrap.core.jsonrpc import Json
 from mcpwrap.core.rules import HOLE, Decision, Outcome, Text
 from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
@@ -50,6 +51,18 @@ class Access:
         else:
             found = table.decide_open(text, state.context(), spent)
         return state.within_budget(found, table, at)
+
+    def listened(self, wanted: Json) -> Json:
+        """What of the ``notifications`` that a client wants to listen to it may: without resources and tasks that are hidden."""
+        kept = dict(wanted)
+        uris, tasks = wanted.get("resourceSubscriptions"), wanted.get("taskIds")
+        if uris is not None:
+            good = uris if type(uris) is list else []
+            kept["resourceSubscriptions"] = [u for u in good if type(u) is str and self.shows(u)]
+        if tasks is not None:
+            good = tasks if type(tasks) is list else []
+            kept["taskIds"] = [t for t in good if type(t) is str and self.task(t).outcome <= Outcome.ASK]
+        return kept
 
     def task(self, task: str) -> Decision:
         """The decision on a task: that on the tool whose call made it. Its ``ask`` was answered when the call ran."""

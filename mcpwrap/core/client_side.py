@@ -214,14 +214,7 @@ class ClientSide:
         if type(wanted) is not dict or miscased(wanted, _LISTENED):
             self._invalid(m, "`notifications` must be an object with names as the specification spells them", out)
             return
-        kept = dict(wanted)
-        uris, tasks = wanted.get("resourceSubscriptions"), wanted.get("taskIds")
-        if uris is not None:
-            good = uris if type(uris) is list else []
-            kept["resourceSubscriptions"] = [u for u in good if type(u) is str and self._access.resource(u).outcome <= Outcome.LOG]
-        if tasks is not None:
-            good = tasks if type(tasks) is list else []
-            kept["taskIds"] = [t for t in good if type(t) is str and self._access.task(t).outcome <= Outcome.ASK]
+        kept = self._access.listened(wanted)
         changed = kept != wanted
         if changed:
             self._state.refused(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from mcpwrap.core import held
+from mcpwrap.core.access import Access
 from mcpwrap.core.commands import Command, ToServer
 from mcpwrap.core.jsonrpc import Error, Json, Result, encode, id_key
 from mcpwrap.core.methods import LEGACY, MODERN, lookup
@@ -24,8 +25,9 @@ OWN_IDS: Final = frozenset({_DISCOVER, _INITIALIZE})
 class Joining:
     """One attempt to go on."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, access: Access) -> None:
         self._state = state
+        self._access = access
 
     def start(self, out: list[Command]) -> bool:
         """Open the server; True where nothing has to be waited for, since the client hasn't spoken yet."""
@@ -74,6 +76,8 @@ class Joining:
                 # the client has its acknowledgment; the server hears of the subscription only now
                 pending.row = lookup(MODERN[-1], "client", pending.method)
                 pending.quiet_ack = True
+                # (it was taken while there were no rules, or by others)
+                pending.listen = self._access.listened(pending.listen or {})
                 params = {"_meta": self._envelope(), "notifications": pending.listen}
                 line = {"jsonrpc": "2.0", "id": pending.id, "method": pending.method, "params": params}
                 out.append(ToServer(encode(line)))

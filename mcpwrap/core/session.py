@@ -77,7 +77,7 @@ class Session:
         self, *, server: str, refs: str, rules: ServerRules | None = None, hold: str = "", notice: str = "", world: World = _BARE
     ) -> None:
         self._state = State(server, refs, rules, hold, notice, world=world)
-        access = Access(self._state)
+        self._access = access = Access(self._state)
         self._replies = ClientReplies(self._state)
         self._asking = Asking(self._state, access)
         self._client_side = ClientSide(self._state, access)
@@ -199,7 +199,7 @@ class Session:
         match event:
             case ServerStarted(rules, _, world):
                 state.use(rules, world)
-                self._joining = Joining(state)
+                self._joining = Joining(state, self._access)
                 if self._joining.start(out):
                     self._joining = None
             case ServerExited(why, at):
