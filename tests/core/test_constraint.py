@@ -316,6 +316,15 @@ def test_of_one_text_alone_the_work_is_not_counted_and_of_an_array_it_is(monkeyp
     assert not inner.applies(Outcome.ALLOW, Context({"path": ["/a/b", "/a/c"]}, facts=NOWHERE))
 
 
+def test_every_reading_of_an_odd_text_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = Conditions(args=(("path", Constraint(within=("/a",))),))
+    plain, odd = ({"path": [f"/a/{name}", "/a/c"]} for name in ("b", "b d."))
+    assert inner.applies(Outcome.ALLOW, Context(odd, facts=NOWHERE))
+    counted(monkeypatch, NAMES_LIMIT=22)
+    assert inner.applies(Outcome.ALLOW, Context(plain, facts=NOWHERE))
+    assert not inner.applies(Outcome.ALLOW, Context(odd, facts=NOWHERE))
+
+
 def test_counted_facts_are_the_facts(tree: Path) -> None:
     facts: Any = at(tree)
     metered = Metered(facts)
