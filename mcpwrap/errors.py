@@ -5,7 +5,9 @@
     ├── ConfigError           a file can't be used; says file, line and key               exit 2
     ├── UntrustedError        a project, a command or a pair of projects isn't trusted    exit 3
     ├── RefusedError          mcpwrap won't do this here (an agent's shell, no terminal)  exit 3
-    └── StateError            our own state or audit folder can't be used                 exit 1
+    ├── StateError            our own state or audit folder can't be used                 exit 1
+    │   └── VaultError        the key of the installation, or what it seals, can't be used exit 1
+    └── LoginError            a login can't be made, renewed or used                      exit 1
 
 Each carries the fact (``str(error)``: lower case, one fact), a ``hint`` with the remedy, and the exit code of POLICY.md §7.
 ``cli/main.py`` is the only place that prints them.
@@ -69,3 +71,11 @@ class RefusedError(McpwrapError):
 
 class StateError(McpwrapError):
     """A folder or file of mcpwrap's own can't be used safely."""
+
+
+class VaultError(StateError):
+    """The key of the installation can't be had, or what it sealed doesn't count."""
+
+
+class LoginError(McpwrapError):
+    """A login can't be made, renewed or used; the provider's own words may stand in it, spelled out."""

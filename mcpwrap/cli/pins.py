@@ -22,12 +22,12 @@ from mcpwrap.cli.screen import Ink, count
 from mcpwrap.core.pins import KINDS, LOCK_NAME, Learned
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, RefusedError, StateError, UntrustedError, UsageError
+from mcpwrap.files import replace
 from mcpwrap.policy import exact
 from mcpwrap.policy.drift import Difference, State, accept, offer_digest, state_of
 from mcpwrap.policy.load import ProjectPolicy
 from mcpwrap.policy.lock import TABLES, Entry, Lock, package_of, parse, render
 from mcpwrap.policy.pins import PinStore
-from mcpwrap.policy.sealed import replace
 from mcpwrap.policy.trust import Unsealed, digest
 
 DECLINED = 3

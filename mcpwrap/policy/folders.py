@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from mcpwrap.errors import ConfigError, StateError
+from mcpwrap.files import lies_in, reason
 
 APP: Final = "mcpwrap"
 
@@ -24,15 +25,19 @@ FILE_LIMIT: Final = 256 * 1024
 
 _POSIX: Final = sys.platform != "win32"
 
+_XDG: Final = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME")
+
 
 class Folders(msgspec.Struct, frozen=True):
     """Absolute paths of mcpwrap's own folders.
 
-    `nondefault` names the variables that moved one of them away from the platform's default; the audit records it.
+    `data` holds what must stay where an older state is put back. `nondefault` names the variables that moved one of them away from
+    the platform's default; the audit records it.
     """
 
     config: str
     state: str
+    data: str
     site_file: str
     nondefault: tuple[str, ...]
 
@@ -51,8 +56,10 @@ def folders(env: Mapping[str, str]) -> Folders:
     home, moved = _home(env)
     config, by_config = _xdg(env, "XDG_CONFIG_HOME", os.path.join(home, ".config"))
     state, by_state = _xdg(env, "XDG_STATE_HOME", os.path.join(home, ".local", "state"))
-    moved += by_config + by_state
-    return Folders(os.path.join(config, APP), os.path.join(state, APP), "/etc/mcpwrap/config.toml", tuple(moved))
+    data, by_data = _xdg(env, "XDG_DATA_HOME", os.path.join(home, ".local", "share"))
+    moved += by_config + by_state + by_data
+    config, state, data = (os.path.join(each, APP) for each in (config, state, data))
+    return Folders(config, state, data, "/etc/mcpwrap/config.toml", tuple(moved))
 
 
 def _home(env: Mapping[str, str]) -> tuple[str, list[str]]:
@@ -80,11 +87,12 @@ def _by_platformdirs(env: Mapping[str, str]) -> Folders:
     import platformdirs  # noqa: PLC0415
 
     dirs = platformdirs.PlatformDirs(APP, appauthor=False, roaming=False)
-    moved = tuple(name for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "WIN_PD_OVERRIDE_LOCAL_APPDATA") if env.get(name))
+    moved = tuple(name for name in (*_XDG, "WIN_PD_OVERRIDE_LOCAL_APPDATA") if env.get(name))
     site = _program_data() if sys.platform == "win32" else "/Library/Application Support"
     return Folders(
         os.path.abspath(dirs.user_config_dir),
         os.path.abspath(dirs.user_state_dir),
+        os.path.abspath(dirs.user_data_dir),
         os.path.join(site, APP, "config.toml"),
         moved,
     )
@@ -101,61 +109,20 @@ def _program_data() -> str:
     return "C:\\ProgramData"
 
 
-def ensure_private(path: str) -> None:
-    """Make the folder `path` (mode 0700, parents too) or check that the one there is this user's alone.
-
-    Raises:
-        StateError: it is a link, no folder, another user's, writable for others, or can't be made.
-    """
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-    except FileExistsError as error:
-        raise StateError(f"`{path}` is no folder", hint=f"move it away: mv {path} {path}.old") from error
-    except OSError as error:
-        raise StateError(f"`{path}` can't be made: {_reason(error)}", hint="make its parent folder writable for you") from error
-    check_private(path)
-
-
-def check_private(path: str) -> None:
-    """Check that the folder `path` is this user's alone.
-
-    Raises:
-        StateError: it is a link, no folder, another user's, writable for others, or isn't there.
-    """
-    try:
-        found = os.lstat(path)
-    except OSError as error:
-        raise StateError(f"`{path}` can't be looked at: {_reason(error)}") from error
-    if stat.S_ISLNK(found.st_mode):
-        raise StateError(f"`{path}` is a link", hint="put a real folder in its place; a link could be turned elsewhere")
-    if not stat.S_ISDIR(found.st_mode):
-        raise StateError(f"`{path}` is no folder", hint=f"move it away: mv {path} {path}.old")
-    if not _POSIX:
-        return  # NOTE: access lists aren't looked at; the profile's folders are the user's own there
-    if found.st_uid != os.geteuid():
-        raise StateError(f"`{path}` belongs to another user", hint=f"chown it to yourself, or move it away: mv {path} {path}.old")
-    if found.st_mode & 0o022:
-        raise StateError(f"`{path}` is writable for others", hint=f"chmod 700 {path}")
-
-
 def refuse_inside_project(folders: Folders, project_root: str) -> None:
     """Check that no folder of ours lies inside the project: what is in a project is written by others.
 
     Raises:
         ConfigError: one does.
     """
-    for kind, path in (("configuration", folders.config), ("state", folders.state), ("site", folders.site_file)):
+    ours = {"configuration": folders.config, "state": folders.state, "data": folders.data, "site": folders.site_file}
+    for kind, path in ours.items():
         if lies_in(os.path.realpath(path), project_root) or lies_in(os.path.normpath(path), project_root):
             by = f" (moved by {', '.join(folders.nondefault)})" if folders.nondefault else ""
             raise ConfigError(
                 f"the {kind} folder `{path}` lies inside the project `{project_root}`{by}",
                 hint="unset the variable that moves it there, or choose a smaller project folder",
             )
-
-
-def lies_in(path: str, root: str) -> bool:
-    """True where the absolute `path` is `root` or below it; both as they stand, no link is resolved."""
-    return path == root or path.startswith(root if root.endswith(os.sep) else root + os.sep)
 
 
 def read_config(path: str, limit: int = FILE_LIMIT) -> bytes:
@@ -191,7 +158,7 @@ def _read(path: str, *, by_root: bool, limit: int) -> bytes:
     except OSError as error:
         if os.path.islink(path):
             raise ConfigError(f"`{name}` is a link", file=path, hint="put the file itself there") from error
-        raise ConfigError(f"`{name}` can't be opened: {_reason(error)}", file=path) from error
+        raise ConfigError(f"`{name}` can't be opened: {reason(error)}", file=path) from error
     except ValueError as error:  # a NUL in the path
         raise ConfigError(f"`{name}` can't be opened: {error}", file=path) from error
     try:
@@ -206,7 +173,7 @@ def _read(path: str, *, by_root: bool, limit: int) -> bytes:
             raise ConfigError(f"`{name}` is writable for everybody", file=path, hint=f"chmod o-w {path}")
         return _bounded(fd, name, path, limit)
     except OSError as error:
-        raise ConfigError(f"`{name}` can't be read: {_reason(error)}", file=path) from error
+        raise ConfigError(f"`{name}` can't be read: {reason(error)}", file=path) from error
     finally:
         os.close(fd)
 
@@ -220,7 +187,3 @@ def _bounded(fd: int, name: str, path: str, limit: int) -> bytes:
     if left <= 0:
         raise ConfigError(f"`{name}` is longer than {limit // 1024} KiB", file=path)
     return b"".join(parts)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

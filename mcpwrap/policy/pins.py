@@ -20,11 +20,11 @@ from mcpwrap.core import jsonrpc
 from mcpwrap.core.pins import KINDS, Kind, Learned, PinnedServer, digest
 from mcpwrap.core.seal import Seal
 from mcpwrap.errors import StateError
+from mcpwrap.files import check_private, ensure_private, locked, replace
 from mcpwrap.policy import exact, lock
-from mcpwrap.policy.folders import check_private, ensure_private
 from mcpwrap.policy.lock import Lock
 from mcpwrap.policy.records import TrustRecord
-from mcpwrap.policy.sealed import Envelope, locked, open_envelope, replace
+from mcpwrap.policy.sealed import Envelope, open_envelope
 
 RECORD_LIMIT: Final = 32 * 1024 * 1024
 """Longest file, in bytes: the definitions that a session keeps, escaped and in base64."""

@@ -20,7 +20,8 @@ import msgspec
 
 from mcpwrap.core.pins import LOCK_NAME
 from mcpwrap.errors import ConfigError
-from mcpwrap.policy.folders import lies_in, read_config
+from mcpwrap.files import lies_in
+from mcpwrap.policy.folders import read_config
 from mcpwrap.policy.lock import LOCK_LIMIT
 
 PROJECT_FILE: Final = "mcpwrap.toml"

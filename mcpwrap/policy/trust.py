@@ -18,10 +18,10 @@ import msgspec
 
 from mcpwrap.core.seal import Seal
 from mcpwrap.errors import StateError
+from mcpwrap.files import check_private, ensure_private, locked, replace, sync_folder
 from mcpwrap.policy.commands import commands_of, find_command, verify_command
-from mcpwrap.policy.folders import check_private, ensure_private
 from mcpwrap.policy.records import CommandRecord, TrustRecord
-from mcpwrap.policy.sealed import Envelope, decode, locked, open_envelope, replace, sync_folder
+from mcpwrap.policy.sealed import Envelope, decode, open_envelope
 
 if TYPE_CHECKING:
     from mcpwrap.policy.changes import Change
@@ -71,6 +71,16 @@ class Unsealed:
     def unseal(self, kind: str, key: str, sealed: bytes) -> bytes:
         """`sealed` as it is."""
         return sealed
+
+    def stored(self, kind: str, key: str, sealed: bytes) -> None:
+        """Nothing: an older one counts as well."""
+
+    def revoke(self, kind: str, key: str) -> None:
+        """Nothing: what was taken away counts again when it is put back."""
+
+    def counts(self, kind: str, key: str) -> bool:
+        """False: nothing is counted."""
+        return False
 
 
 class Standing(msgspec.Struct, frozen=True):

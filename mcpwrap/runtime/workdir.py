@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from mcpwrap.policy.folders import ensure_private
+from mcpwrap.files import ensure_private
 
 
 def make(state: str, shim: str) -> str:

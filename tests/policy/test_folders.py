@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from mcpwrap.errors import ConfigError, StateError
+from mcpwrap.files import check_private, ensure_private
 from mcpwrap.policy.folders import (
     FILE_LIMIT,
     Folders,
-    check_private,
-    ensure_private,
     folders,
     read_config,
     read_site,
@@ -48,7 +47,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a fol
 def test_the_folders_follow_the_environment_and_say_what_moved_them(
     env: dict[str, str], config: str, state: str, moved: tuple[str, ...]
 ) -> None:
-    assert folders(env) == Folders(config, state, "/etc/mcpwrap/config.toml", moved)
+    data = f"{env.get('HOME', REAL_HOME)}/.local/share/mcpwrap"
+    assert folders(env) == Folders(config, state, data, "/etc/mcpwrap/config.toml", moved)
 
 
 @linux
@@ -121,7 +121,7 @@ def test_on_windows_the_system_is_asked_for_the_administrators_folder_and_not_a_
 
 
 def test_where_nobody_has_owners_the_rest_is_still_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mcpwrap.policy.folders._POSIX", False)
+    monkeypatch.setattr("mcpwrap.files._POSIX", False)
     tmp_path.chmod(0o777)
     check_private(str(tmp_path))
     (tmp_path / "x.toml").symlink_to("/etc/hosts")
@@ -190,7 +190,7 @@ def test_what_is_no_folder_or_cannot_be_made_is_refused(tmp_path: Path) -> None:
 )
 def test_our_folders_inside_a_project_are_refused(config: str, state: str, kind: str) -> None:
     with pytest.raises(ConfigError, match=f"the {kind} folder .* lies inside the project `/src/shop` .moved by XDG_CONFIG_HOME"):
-        refuse_inside_project(Folders(config, state, "/etc/x", ("XDG_CONFIG_HOME",)), "/src/shop")
+        refuse_inside_project(Folders(config, state, "/h/d", "/etc/x", ("XDG_CONFIG_HOME",)), "/src/shop")
 
 
 def test_a_folder_that_leads_into_the_project_by_a_link_is_refused(tmp_path: Path) -> None:
@@ -198,11 +198,11 @@ def test_a_folder_that_leads_into_the_project_by_a_link_is_refused(tmp_path: Pat
     root.mkdir()
     (tmp_path / "link").symlink_to(root)
     with pytest.raises(ConfigError, match="lies inside the project"):
-        refuse_inside_project(Folders(str(tmp_path / "link" / "c"), "/h/s", "/etc/x", ()), str(root))
+        refuse_inside_project(Folders(str(tmp_path / "link" / "c"), "/h/s", "/h/d", "/etc/x", ()), str(root))
 
 
 def test_our_folders_beside_a_project_are_fine() -> None:
-    refuse_inside_project(Folders("/src/shop2/c", "/src/sho", "/etc/x", ()), "/src/shop")
+    refuse_inside_project(Folders("/src/shop2/c", "/src/sho", "/h/d", "/etc/x", ()), "/src/shop")
 
 
 def test_a_config_file_is_read_as_it_is(tmp_path: Path) -> None:

@@ -304,7 +304,7 @@ def test_a_record_that_cannot_be_read_counts_as_none(store: TrustStore, monkeypa
     assert store.look(ROOT)[1].endswith("input/output error")
 
 
-class Marked:
+class Marked(Unsealed):
     """A seal that binds kind and key, and remembers what it was asked."""
 
     def seal(self, kind: str, key: str, payload: bytes) -> bytes:

@@ -1,0 +1,76 @@
+"""Credentials: what a server is to get, and what it got (IDENTITY.md §3 and §4). Values only; nothing here does anything."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from mcpwrap.secret import Secret
+
+Via = Literal["env", "file", "helper", "meta"]
+
+LOCAL: str = "local"
+"""The issuer of the built-in profile: the operating system's user, vouched for by this installation."""
+
+
+class FromLogin(msgspec.Struct, frozen=True, tag="login"):
+    """The provider's own access token, for `resource` (RFC 8707; "" for none) with at most `scope`."""
+
+    resource: str = ""
+    scope: tuple[str, ...] = ()
+
+
+class FromSecret(msgspec.Struct, frozen=True, tag="secret"):
+    """The secret `name` that was set for this project and server, or lent to it."""
+
+    name: str
+
+
+class Minted(msgspec.Struct, frozen=True, tag="minted"):
+    """A token of our own, valid for `ttl_s` seconds (5 to 300)."""
+
+    scope: tuple[str, ...] = ()
+    ttl_s: int = 120
+
+
+Source = FromLogin | FromSecret | Minted
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """One credential of a server's table: `name` is the variable that it is delivered as, `via` the way."""
+
+    name: str
+    source: Source
+    via: Via = "env"
+
+
+class Bearer(msgspec.Struct, frozen=True):
+    """For whom credentials are: the canonical project root, the project's name, the server, the digest of the policy that counts,
+    and the key of the login (`mcpwrap.identity.logins.Card.key`; "" for the local profile) whose subject acts."""
+
+    root: str
+    project: str
+    server: str
+    policy_hash: str
+    login: str = ""
+
+
+class Issued(msgspec.Struct, frozen=True):
+    """A credential's value. Times are seconds since the epoch: `expires_at` is None for what doesn't expire; at `renew_at` (80 % of
+    the lifetime) a new one is to be had."""
+
+    name: str
+    value: Secret
+    expires_at: float | None = None
+    renew_at: float | None = None
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """Why a credential can't be had: one fact, and the remedy as a command. `retry_s` is when it may be tried again by itself; None
+    where a person has to do something first."""
+
+    name: str
+    why: str
+    hint: str
+    retry_s: float | None = None

@@ -1,0 +1,213 @@
+"""What is kept of logins: for each a card that can be read at every start, and the secrets, which are an item of the vault.
+
+The *card* (``<state>/logins/HASH.json``, sealed, no secret in it) says who is signed in where. It is the login: without a card that
+counts there is none, whatever tokens still lie about. Shims watch its file, so that a logout counts from the next call on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Final, Literal
+
+import msgspec
+
+from mcpwrap.errors import StateError, VaultError
+from mcpwrap.files import check_private, ensure_private, locked, read_private, reason, replace
+from mcpwrap.identity.vault import Item, Vault
+
+_KIND: Final = "login"
+CARD_LIMIT: Final = 256 * 1024
+"""Longest card, in bytes; the claims of a person in hundreds of groups have some kilobytes."""
+
+Flow = Literal["browser", "device", "client-credentials"]
+
+
+class Card(msgspec.Struct, frozen=True):
+    """One login: the profile's name ("" where the issuer was given on the command line), the issuer, and who is signed in.
+
+    `scopes` and `resources` are what the provider granted. `ended` is "" while the login is good, else why it isn't. Times are
+    seconds since the epoch. `claims` are those of the ID token, without what only the protocol needs.
+    """
+
+    profile: str
+    issuer: str
+    client_id: str
+    flow: Flow
+    sub: str
+    email: str = ""
+    name: str = ""
+    groups: tuple[str, ...] = ()
+    claims: Mapping[str, Any] = {}
+    scopes: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    refreshable: bool = False
+    logged_in_at: float = 0.0
+    ended: str = ""
+
+    @property
+    def key(self) -> str:
+        """What names the login: profile and issuer; neither can pass for a part of the other."""
+        return key_of(self.profile, self.issuer)
+
+
+class AccessToken(msgspec.Struct, frozen=True):
+    """One access token of the provider's. Times are seconds since the epoch."""
+
+    token: str
+    expires_at: float
+    obtained_at: float
+    scope: tuple[str, ...] = ()
+
+
+class LoginSecrets(msgspec.Struct, frozen=True):
+    """What a login needs to be renewed, and its access tokens by resource and scope (`access_key`).
+
+    `auth` says how the client proves itself at the token endpoint; `client_secret` and `key_file` are what it needs for that.
+    """
+
+    issuer: str
+    client_id: str
+    token_endpoint: str
+    revocation_endpoint: str = ""
+    refresh_token: str = ""
+    auth: Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"] = "none"
+    client_secret: str = ""
+    key_file: str = ""
+    access: Mapping[str, AccessToken] = {}
+
+    def __repr__(self) -> str:
+        return f"LoginSecrets({self.issuer})"
+
+
+def key_of(profile: str, issuer: str) -> str:
+    """The key of a login."""
+    return f"{len(profile)}:{profile}{issuer}"
+
+
+def access_key(resource: str, scope: tuple[str, ...]) -> str:
+    """Under which an access token is kept."""
+    return "\0".join((resource, *sorted(scope)))
+
+
+class LoginStore:
+    """The logins of one installation."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._folder = os.path.join(vault.places.state, "logins")
+
+    def path(self, key: str) -> str:
+        """The card's file, whether it exists or not."""
+        return card_path(self._vault.places.state, key)
+
+    def card(self, key: str) -> Card | None:
+        """The card of the login `key`; None where there is none.
+
+        Raises:
+            VaultError: what lies there doesn't count.
+        """
+        path = self.path(key)
+        try:
+            check_private(self._folder)
+            payload = self._vault.unseal(_KIND, key, read_private(path, CARD_LIMIT))
+            card = msgspec.json.decode(payload, type=Card)
+        except (StateError, ValueError) as error:
+            if not os.path.lexists(path):
+                return None
+            raise VaultError(f"the login in `{path}` doesn't count: {error}", hint="mcpwrap login") from error
+        return card if card.key == key else None
+
+    def cards(self) -> list[Card]:
+        """Every login that counts, in order of profile and issuer."""
+        found = []
+        try:
+            names = os.listdir(self._folder)
+        except OSError:
+            return []
+        for name in names:
+            path = os.path.join(self._folder, name)
+            try:
+                check_private(self._folder)
+                sealed = read_private(path, CARD_LIMIT)
+                # (the payload follows; it is believed only once it is unsealed under the key that it names)
+                card = self.card(msgspec.json.decode(_payload(sealed), type=Card).key)
+            except (StateError, ValueError):
+                continue
+            if card is not None and self.path(card.key) == path:
+                found.append(card)
+        return sorted(found, key=lambda card: (card.profile, card.issuer))
+
+    def secrets(self, key: str) -> LoginSecrets | None:
+        """The secrets of the login `key`; None where there are none.
+
+        Raises:
+            VaultError: what lies there doesn't count.
+        """
+        payload = self._vault.get(self.item(key))
+        return None if payload is None else msgspec.json.decode(payload, type=LoginSecrets)
+
+    def put(self, card: Card, secrets: LoginSecrets) -> None:
+        """Store a login in place of the one before, secrets first.
+
+        Raises:
+            StateError: it can't be stored.
+        """
+        self._vault.put(self.item(card.key), msgspec.json.encode(secrets))
+        self.put_card(card)
+
+    def put_card(self, card: Card) -> None:
+        """Store a card in place of the one before.
+
+        Raises:
+            StateError: it can't be stored.
+        """
+        ensure_private(self._folder)
+        with locked(self._folder):
+            sealed = self._vault.seal(_KIND, card.key, msgspec.json.encode(card))
+            try:
+                replace(self.path(card.key), sealed)
+            except OSError as error:
+                raise StateError(f"`{self.path(card.key)}` can't be written: {reason(error)}") from error
+            self._vault.stored(_KIND, card.key, sealed)
+
+    def renew(self, key: str, secrets: LoginSecrets) -> None:
+        """Store what a refresh gave, durably, before it is used.
+
+        Raises:
+            VaultError: the login was taken away meanwhile.
+            StateError: it can't be stored.
+        """
+        self._vault.update(self.item(key), msgspec.json.encode(secrets))
+
+    def remove(self, key: str) -> bool:
+        """Take a login away for good; False where there was none.
+
+        Raises:
+            StateError: it can't be taken away.
+        """
+        self._vault.revoke(_KIND, key)
+        there = os.path.lexists(self.path(key))
+        try:
+            os.unlink(self.path(key))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StateError(f"`{self.path(key)}` can't be taken away: {reason(error)}") from error
+        return self._vault.remove(self.item(key)) or there
+
+    def item(self, key: str) -> Item:
+        """The vault's item with the secrets of `key`."""
+        size, _, rest = key.partition(":")
+        return Item(_KIND, rest[int(size) :], rest[: int(size)])
+
+
+def card_path(state: str, key: str) -> str:
+    """The file of the card of the login `key` below the folder `state`."""
+    return os.path.join(state, "logins", sha256(key.encode()).hexdigest() + ".json")
+
+
+def _payload(sealed: bytes) -> bytes:
+    # version, count, MAC (`mcpwrap.identity.vault`)
+    return sealed[1 + 8 + 32 :]
