@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from mcpwrap.audit.writer import AuditWriter
+from mcpwrap.cli.installation import Late
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.errors import ConfigError, UsageError
+from mcpwrap.identity.vault import Places
 from mcpwrap.policy.folders import Folders, folders, read_config, read_site, refuse_inside_project
 from mcpwrap.policy.load import (
     ProjectPolicy,
@@ -25,8 +27,10 @@ from mcpwrap.policy.load import (
     rules_for,
 )
 from mcpwrap.policy.lock import parse as parse_lock
+from mcpwrap.policy.pins import PinStore
 from mcpwrap.policy.project import Project, find_project, read_project
-from mcpwrap.policy.trust import Standing, TrustStore, Unsealed, standing
+from mcpwrap.policy.trust import Standing, TrustStore, standing
+from mcpwrap.runtime.door import Door
 
 USER_FILE: Final = "config.toml"
 
@@ -48,6 +52,7 @@ class Here:
     cwd: str
     home: str
     folders: Folders
+    door: Door
 
     @classmethod
     def now(cls) -> Here:
@@ -60,12 +65,39 @@ class Here:
             cwd = str(Path.cwd())
         except FileNotFoundError as error:
             raise UsageError("the working directory doesn't exist any more", hint="change to one that does") from error
-        return cls(os.environ, cwd, str(Path("~").expanduser()), folders(os.environ))
+        ours = folders(os.environ)
+        return cls(os.environ, cwd, str(Path("~").expanduser()), ours, Door(Places(ours.state, ours.data), os.environ))
+
+    @property
+    def seal(self) -> Late:
+        """The seal of what is recorded; the vault is opened when it is used."""
+        return Late(self.door, lambda: self.vault_setting)
+
+    @property
+    def vault_setting(self) -> str:
+        """How the vault's key is kept (`[vault] key` of the person's own file).
+
+        Raises:
+            ConfigError: that file can't be used.
+        """
+        user = self.user()
+        return user.vault if user is not None else DEFAULT_VAULT
+
+    @property
+    def vault_chosen(self) -> bool:
+        """True where the person's own file says how the key is kept."""
+        user = self.user()
+        return user is not None and user.vault_chosen
 
     @property
     def store(self) -> TrustStore:
-        """The trust records; not sealed until there is a vault."""
-        return TrustStore(self.folders.state, Unsealed())
+        """The trust records."""
+        return TrustStore(self.folders.state, self.seal)
+
+    @property
+    def pins(self) -> PinStore:
+        """What is remembered of servers' definitions."""
+        return PinStore(self.folders.state, self.seal)
 
     @property
     def subject(self) -> dict[str, str]:

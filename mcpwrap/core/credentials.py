@@ -45,6 +45,18 @@ class Wanted(msgspec.Struct, frozen=True):
     via: Via = "env"
 
 
+def described(wanted: Wanted) -> str:
+    """What a credential is, for records and messages: never its value."""
+    match wanted.source:
+        case FromLogin(resource, scope):
+            what = f"login for {resource}" if resource else "login"
+        case FromSecret(name):
+            what, scope = f"secret `{name}`", ()
+        case Minted(scope, ttl_s):
+            what = f"minted for {ttl_s} s"
+    return f"{what}{', scope ' + ' '.join(scope) if scope else ''}, by {wanted.via}"
+
+
 class Bearer(msgspec.Struct, frozen=True):
     """For whom credentials are: the canonical project root, the project's name, the server, the digest of the policy that counts,
     and the key of the login (`mcpwrap.identity.logins.Card.key`; "" for the local profile) whose subject acts."""
