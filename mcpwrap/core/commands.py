@@ -44,4 +44,9 @@ class StopServer(msgspec.Struct, frozen=True):
     """End the server; its exit is not a fault."""
 
 
-Command = ToServer | ToClient | Record | Announce | Learn | StopServer
+class RestartServer(msgspec.Struct, frozen=True):
+    """End the server, after all that goes to it, and start the next one; then comes `ServerRestarted`, or `ServerExited` where it
+    can't be started. The end of the old process is no event."""
+
+
+Command = ToServer | ToClient | Record | Announce | Learn | StopServer | RestartServer
