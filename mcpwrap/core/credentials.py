@@ -45,6 +45,19 @@ class Wanted(msgspec.Struct, frozen=True):
     via: Via = "env"
 
 
+class Profile(msgspec.Struct, frozen=True):
+    """A login profile of the person's own file. `resources` and `scopes` are what it lends to projects (None: whatever they ask
+    for); `key` is the path of a PEM file for ``private_key_jwt``."""
+
+    name: str
+    issuer: str
+    client_id: str = ""
+    flow: Literal["browser", "device", "client-credentials"] = "browser"
+    resources: tuple[str, ...] | None = None
+    scopes: tuple[str, ...] | None = None
+    key: str = ""
+
+
 class Bearer(msgspec.Struct, frozen=True):
     """For whom credentials are: the canonical project root, the project's name, the server, the digest of the policy that counts,
     and the key of the login (`mcpwrap.identity.logins.Card.key`; "" for the local profile) whose subject acts."""

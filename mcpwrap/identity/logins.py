@@ -7,7 +7,8 @@ counts there is none, whatever tokens still lie about. Shims watch its file, so 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -163,23 +164,30 @@ class LoginStore:
         Raises:
             StateError: it can't be stored.
         """
-        ensure_private(self._folder)
-        with locked(self._folder):
-            sealed = self._vault.seal(_KIND, card.key, msgspec.json.encode(card))
-            try:
-                replace(self.path(card.key), sealed)
-            except OSError as error:
-                raise StateError(f"`{self.path(card.key)}` can't be written: {reason(error)}") from error
-            self._vault.stored(_KIND, card.key, sealed)
+        with self._writing():
+            self._put_card(card)
 
-    def renew(self, key: str, secrets: LoginSecrets) -> None:
-        """Store what a refresh gave, durably, before it is used.
+    def end(self, key: str, why: str, refresh_token: str) -> None:
+        """Mark the login `key` as ended, if its refresh token still is `refresh_token`: who signed in anew meanwhile is signed in.
+
+        Raises:
+            StateError: it can't be stored.
+        """
+        with self._writing():
+            card, secrets = self.card(key), self.secrets(key)
+            if card is not None and secrets is not None and secrets.refresh_token == refresh_token:
+                self._put_card(msgspec.structs.replace(card, ended=why))
+
+    def amend(self, key: str, change: Callable[[LoginSecrets], LoginSecrets]) -> None:
+        """Store what `change` makes of the secrets that are there, durably; nobody writes in between. What it raises is raised.
 
         Raises:
             VaultError: the login was taken away meanwhile.
             StateError: it can't be stored.
         """
-        self._vault.update(self.item(key), msgspec.json.encode(secrets))
+        self._vault.amend(
+            self.item(key), lambda payload: msgspec.json.encode(change(msgspec.json.decode(payload, type=LoginSecrets)))
+        )
 
     def remove(self, key: str) -> bool:
         """Take a login away for good; False where there was none.
@@ -187,20 +195,35 @@ class LoginStore:
         Raises:
             StateError: it can't be taken away.
         """
-        self._vault.revoke(_KIND, key)
-        there = os.path.lexists(self.path(key))
-        try:
-            os.unlink(self.path(key))
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise StateError(f"`{self.path(key)}` can't be taken away: {reason(error)}") from error
+        with self._writing():
+            self._vault.revoke(_KIND, key)
+            there = os.path.lexists(self.path(key))
+            try:
+                os.unlink(self.path(key))
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise StateError(f"`{self.path(key)}` can't be taken away: {reason(error)}") from error
         return self._vault.remove(self.item(key)) or there
 
     def item(self, key: str) -> Item:
         """The vault's item with the secrets of `key`."""
         size, _, rest = key.partition(":")
         return Item(_KIND, rest[int(size) :], rest[: int(size)])
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        ensure_private(self._folder)
+        with locked(self._folder):
+            yield
+
+    def _put_card(self, card: Card) -> None:
+        sealed = self._vault.seal(_KIND, card.key, msgspec.json.encode(card))
+        try:
+            replace(self.path(card.key), sealed)
+        except OSError as error:
+            raise StateError(f"`{self.path(card.key)}` can't be written: {reason(error)}") from error
+        self._vault.stored(_KIND, card.key, sealed)
 
 
 def card_path(state: str, key: str) -> str:
