@@ -45,6 +45,19 @@ class Wanted(msgspec.Struct, frozen=True):
     via: Via = "env"
 
 
+class Profile(msgspec.Struct, frozen=True):
+    """A login profile of the person's own file. `resources` and `scopes` are what it lends to projects (None: whatever they ask
+    for); `key` is the path of a PEM file for ``private_key_jwt``."""
+
+    name: str
+    issuer: str
+    client_id: str = ""
+    flow: Literal["browser", "device", "client-credentials"] = "browser"
+    resources: tuple[str, ...] | None = None
+    scopes: tuple[str, ...] | None = None
+    key: str = ""
+
+
 def described(wanted: Wanted) -> str:
     """What a credential is, for records and messages: never its value."""
     match wanted.source:

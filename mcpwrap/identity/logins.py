@@ -7,7 +7,8 @@ counts there is none, whatever tokens still lie about. Shims watch its file, so 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -166,8 +167,7 @@ class LoginStore:
         Raises:
             StateError: it can't be stored.
         """
-        ensure_private(self._folder)
-        with locked(self._folder):
+        with self._writing():
             self._write(card)
 
     def update_card(self, card: Card) -> None:
@@ -177,20 +177,32 @@ class LoginStore:
             VaultError: it was taken away.
             StateError: it can't be stored.
         """
-        ensure_private(self._folder)
-        with locked(self._folder):
+        with self._writing():
             if not self._vault.counts(_KIND, card.key):
                 raise VaultError("the login was taken away", hint="mcpwrap login")
             self._write(card)
 
-    def renew(self, key: str, secrets: LoginSecrets) -> None:
-        """Store what a refresh gave, durably, before it is used.
+    def end(self, key: str, why: str, refresh_token: str) -> None:
+        """Mark the login `key` as ended, if its refresh token still is `refresh_token`: who signed in anew meanwhile is signed in.
+
+        Raises:
+            StateError: it can't be stored.
+        """
+        with self._writing():
+            card, secrets = self.card(key), self.secrets(key)
+            if card is not None and secrets is not None and secrets.refresh_token == refresh_token:
+                self._write(msgspec.structs.replace(card, ended=why))
+
+    def amend(self, key: str, change: Callable[[LoginSecrets], LoginSecrets]) -> None:
+        """Store what `change` makes of the secrets that are there, durably; nobody writes in between. What it raises is raised.
 
         Raises:
             VaultError: the login was taken away meanwhile.
             StateError: it can't be stored.
         """
-        self._vault.update(self.item(key), msgspec.json.encode(secrets))
+        self._vault.amend(
+            self.item(key), lambda payload: msgspec.json.encode(change(msgspec.json.decode(payload, type=LoginSecrets)))
+        )
 
     def remove(self, key: str) -> bool:
         """Take a login away for good; False where there was none.
@@ -198,8 +210,7 @@ class LoginStore:
         Raises:
             StateError: it can't be taken away.
         """
-        ensure_private(self._folder)
-        with locked(self._folder):
+        with self._writing():
             there = os.path.lexists(self.path(key))
             try:
                 if there or self._vault.counts(_KIND, key):
@@ -234,6 +245,12 @@ class LoginStore:
         """The vault's item with the secrets of `key`."""
         size, _, rest = key.partition(":")
         return Item(_KIND, rest[int(size) :], rest[: int(size)])
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        ensure_private(self._folder)
+        with locked(self._folder):
+            yield
 
 
 def card_path(state: str, key: str) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Final, Literal, NoReturn
@@ -189,6 +189,20 @@ class Vault:
             if not there:
                 raise VaultError(f"the {item.kind} `{item.name}` was taken away")
             self._write(item, count, payload)
+
+    def amend(self, item: Item, change: Callable[[bytes], bytes]) -> None:
+        """As `update`, with what `change` makes of the payload that is there; nobody writes in between. What it raises is raised.
+
+        Raises:
+            VaultError: there is no such item any more, or what lies there doesn't count.
+            StateError: it can't be stored; what was there is still there.
+        """
+        with self._writing():
+            count, there = self._ledger.current(name_of("item." + item.kind, item.key))
+            before = self.get(item) if there else None
+            if before is None:
+                raise VaultError(f"the {item.kind} `{item.name}` was taken away")
+            self._write(item, count, change(before))
 
     def get(self, item: Item) -> bytes | None:
         """The payload of `item`; None where there is none.
