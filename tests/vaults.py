@@ -1,4 +1,4 @@
-"""Vaults for tests: one with a key file, made in a moment, and a seal that authenticates nothing, for what is tested below the seal."""
+"""Vaults for tests: one with a key file, made in a moment; and a seal that authenticates nothing, for what lies below the seal."""
 
 from __future__ import annotations
 

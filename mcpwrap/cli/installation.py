@@ -1,7 +1,7 @@
 """The vault as the commands use it: opened when something is sealed or read, made where a person first needs it.
 
-On a machine with a keyring the key goes there without a question. Without one a key file is offered, never chosen silently: a person is
-asked; a script has said in the user's file that it may answer for one, and is told where the key lies.
+On a machine with a keyring the key goes there without a question. Without one a key file is offered, never chosen silently: a
+person is asked; a script has leave in the user's file to answer for one, and is told where the key lies.
 """
 
 from __future__ import annotations

@@ -219,7 +219,9 @@ class _Sealed:
             return NoSeal(error)
 
 
-def _login(asked: Asked, door: Door, user: TighteningPolicy, source: _Source, watched: list[str]) -> tuple[Profile | None, Card | None]:
+def _login(
+    asked: Asked, door: Door, user: TighteningPolicy, source: _Source, watched: list[str]
+) -> tuple[Profile | None, Card | None]:
     """The login that a project with an issuer needs: of the first profile of that issuer that is signed in."""
     issuer = source.policy.issuer
     if not issuer:

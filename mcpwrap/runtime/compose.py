@@ -235,7 +235,7 @@ class Run:
             if isinstance(each, Failed):
                 entries.append(Entry("credential", "", "failed", status="error", note=f"{what}; {each.why}"))
             else:
-                until = "" if each.expires_at is None else f", until {datetime.fromtimestamp(each.expires_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+                until = "" if each.expires_at is None else f", until {_instant(each.expires_at)}"
                 entries.append(Entry("credential", "", "issued", status="ok", note=f"{what}{until}"))
         with suppress(StateError):
             self.recorder.write(entries)
@@ -359,6 +359,10 @@ def _with_notice(found: Assessment, notice: str) -> Assessment:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _instant(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _recorded(subject: Mapping[str, Any]) -> dict[str, str]:

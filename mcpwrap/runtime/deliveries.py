@@ -18,9 +18,12 @@ from collections.abc import Callable
 from time import time
 from typing import TYPE_CHECKING, Final
 
-from mcpwrap.core.credentials import Failed, Issued, Wanted
+from mcpwrap.core.credentials import Failed, Issued, Minted, Wanted
 from mcpwrap.files import reason, replace
-from mcpwrap.identity.apart import ANSWER_LIMIT, Apart, Job, start
+from mcpwrap.identity.apart import GIVE_UP_S, Apart, start
+from mcpwrap.identity.job import Job
+from mcpwrap.identity.signing import issuer_of, jwks_path
+from mcpwrap.identity.tokens import audience
 from mcpwrap.runtime import rundir
 from mcpwrap.runtime.token_socket import TokenSocket
 
@@ -40,8 +43,11 @@ MARGIN: Final = 0.1
 MARGIN_S: Final = 5.0
 """The same in seconds, at most."""
 
+SPARE_S: Final = 2.0
+"""How long before its end a token of our own is minted anew at the latest, in seconds."""
+
 CRASH_RETRY_S: Final = 10.0
-"""When it is tried again after the process apart itself failed."""
+"""When it is tried again after a token's file couldn't be written."""
 
 
 class Deliveries:
@@ -60,7 +66,7 @@ class Deliveries:
         self._delivered: dict[str, Issued] = {}
         """what the running server has as variables"""
         self._apart: Apart | None = None
-        self._answer = bytearray()
+        self._giving_up: TimerHandle | None = None
         self._folder = ""
         self._socket: TokenSocket | None = None
         self._loop: AbstractEventLoop | None = None
@@ -122,8 +128,11 @@ class Deliveries:
                     pass
         if self._socket is not None:
             found["MCPWRAP_TOKEN_SOCKET"] = self._socket.path
-        if self._wanted and self._found is not None:
-            found |= self._found.about_tokens
+        if self._vault is not None and self._found is not None and any(isinstance(w.source, Minted) for w in self._wanted.values()):
+            bearer = self._found.bearer
+            found["MCPWRAP_JWKS_FILE"] = jwks_path(self._vault.places)
+            found["MCPWRAP_ISSUER"] = issuer_of(self._vault)
+            found["MCPWRAP_AUDIENCE"] = audience(bearer.project, bearer.server)
         return found
 
     @property
@@ -172,16 +181,9 @@ class Deliveries:
         if not due or self._apart is not None or found is None or vault is None:
             self._schedule()
             return
-        job = Job.for_vault(vault, bearer=found.bearer, wanted=due, network=found.network, lends=found.profile)
-        try:
-            self._apart = start(job)
-        except OSError as error:
-            self._take([Failed(each.name, f"no process can be started: {reason(error)}", "", CRASH_RETRY_S) for each in due])
-            return
-        self._asked = due
-        self._answer.clear()
+        self._apart = start(Job(vault.places, vault.header, vault.key, found.bearer, due, found.network, found.profile))
         if self._loop is not None:
-            self._loop.add_reader(self._apart.fileno(), self._read)
+            self._watch(self._loop, self._apart)
 
     def attach(self, loop: AbstractEventLoop, came: Callable[[list[Issued | Failed]], None]) -> None:
         """Take answers in on `loop` from now on; `came` is called with each."""
@@ -189,7 +191,7 @@ class Deliveries:
         if self._socket is not None:
             self._socket.attach(loop)
         if self._apart is not None:
-            loop.add_reader(self._apart.fileno(), self._read)
+            self._watch(loop, self._apart)
         else:
             self.fetch()
 
@@ -200,12 +202,13 @@ class Deliveries:
 
     def close(self) -> None:
         """End all of it. A process apart goes on until what it has is stored."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._giving_up):
+            if timer is not None:
+                timer.cancel()
         if self._apart is not None:
-            if self._loop is not None:
+            if self._loop is not None and not self._loop.is_closed():
                 self._loop.remove_reader(self._apart.fileno())
-            self._apart.close()
+            self._apart.give_up()
         if self._socket is not None:
             self._socket.close()
         if self._folder:
@@ -213,27 +216,27 @@ class Deliveries:
 
     # the parts
 
-    _asked: tuple[Wanted, ...] = ()
+    def _watch(self, loop: AbstractEventLoop, apart: Apart) -> None:
+        fd = apart.fileno()
 
-    def _read(self) -> None:
-        apart = self._apart
-        assert apart is not None and self._loop is not None  # noqa: S101 - the reader is there while it is
-        try:
-            data = os.read(apart.fileno(), 65536)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        self._answer += data
-        if data and len(self._answer) <= ANSWER_LIMIT:
-            return
-        self._loop.remove_reader(apart.fileno())
-        self._apart = None
-        asked, answer = self._asked, bytes(self._answer)
-        self._answer.clear()
-        found = apart.result(answer, asked)
-        apart.close()
-        self._take(found)
+        def done(found: list[Issued | Failed]) -> None:
+            if self._giving_up is not None:
+                self._giving_up.cancel()
+            self._apart = None
+            self._take(found)
+
+        def read() -> None:
+            found = apart.read()
+            if found is not None:
+                loop.remove_reader(fd)
+                done(found)
+
+        def give_up() -> None:
+            loop.remove_reader(fd)
+            done(apart.give_up())
+
+        loop.add_reader(fd, read)
+        self._giving_up = loop.call_later(GIVE_UP_S, give_up)
 
     def _take(self, found: list[Issued | Failed]) -> None:
         now = time()
@@ -262,8 +265,6 @@ class Deliveries:
 
     def _asked_for(self, name: str | None, *, within: bool) -> Issued | Failed:
         """What the socket answers; `within` says that the server's own processes ask, who may have all of it."""
-        from mcpwrap.core.credentials import Minted  # noqa: PLC0415 - only where somebody asks
-
         offered = [
             each
             for each in self._wanted.values()
@@ -285,7 +286,12 @@ class Deliveries:
         issued = self._issued.get(name)
         if issued is None:
             return 0.0
-        return float("inf") if issued.renew_at is None else issued.renew_at
+        if issued.renew_at is None or issued.expires_at is None:
+            return float("inf")
+        if isinstance(self._wanted[name].source, Minted):
+            # (ours cost nobody anything: of a very short life more is left for the restart)
+            return min(issued.renew_at, issued.expires_at - SPARE_S)
+        return issued.renew_at
 
     def _schedule(self) -> None:
         if self._loop is None:

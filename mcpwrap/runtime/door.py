@@ -1,7 +1,7 @@
 """The door to the vault: opened once a run, and again only where the vault itself changed.
 
-Opening may cost a read of the system's keyring; nothing on the way of a call does. A vault that can't be opened (locked, its keyring
-silent) is tried again after a while, so that the session goes on by itself once a person unlocked it.
+Opening may cost a read of the system's keyring; nothing on the way of a call does. A vault that can't be opened (locked, its
+keyring silent) is tried again after a while, so that the session goes on by itself once a person unlocked it.
 """
 
 from __future__ import annotations

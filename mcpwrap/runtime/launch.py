@@ -1,8 +1,8 @@
 """Getting the server to run: the assessment, and the start that follows from it.
 
 Kept apart from the rest of the wiring, since the server is started before the rest is even imported: its own start takes longer
-than ours, and the two run side by side. A server that gets a token as a variable waits for it; the process that fetches it is started
-here, so that it too runs beside our own imports.
+than ours, and the two run side by side. A server that gets a token as a variable waits for it; the process that fetches it is
+started here, so that it too runs beside our own imports.
 """
 
 from __future__ import annotations

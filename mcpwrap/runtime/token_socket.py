@@ -1,8 +1,8 @@
 """The shim's end of ``MCPWRAP_TOKEN_SOCKET``: a server, or a script of it, asks for its current token (IDENTITY.md §4, `helper`).
 
-One connection is one question: one JSON line comes, one goes back (`mcpwrap.identity.asking`). The socket is 0600 in a 0700 folder and the
-peer's user is checked: that keeps other users out, not this user's processes. Of those, only the server's own may have more than
-minted tokens.
+One connection is one question: one JSON line comes, one goes back (`mcpwrap.identity.asking`). The socket is 0600 in a 0700 folder
+and the peer's user is checked: that keeps other users out, not this user's processes. Of those, only the server's own may have more
+than minted tokens.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def without_credential(server: str, failed: Failed) -> str:
     fact = f"{failed.name} can't be had: {failed.why}"
     if failed.retry_s is not None and not failed.hint:
         return held(server, f"{fact}. mcpwrap tries again by itself")
-    return held(server, fact, f"run `{failed.hint}` in a terminal of their own" if failed.hint.startswith("mcpwrap ") else failed.hint)
+    remedy = f"run `{failed.hint}` in a terminal of their own" if failed.hint.startswith("mcpwrap ") else failed.hint
+    return held(server, fact, remedy)
 
 
 def mentions(text: str, name: str) -> bool:
