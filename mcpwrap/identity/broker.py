@@ -41,9 +41,7 @@ def issue(
 
 
 class _Issuing:
-    def __init__(
-        self, vault: Vault, bearer: Bearer, network: Network, now: Callable[[], float], lends: Profile | None
-    ) -> None:
+    def __init__(self, vault: Vault, bearer: Bearer, network: Network, now: Callable[[], float], lends: Profile | None) -> None:
         self._vault = vault
         self._bearer = bearer
         self._network = network
@@ -113,7 +111,9 @@ class _Issuing:
         if lends is None or not isinstance(source, FromLogin):
             return None
         why = lending(source, lends.resources, lends.scopes, lends.name or card.issuer)
-        return Failed(wanted.name, why, "add it to the profile in your own config.toml, if this project may have it") if why else None
+        return (
+            Failed(wanted.name, why, "add it to the profile in your own config.toml, if this project may have it") if why else None
+        )
 
     def _secret(self, wanted: Wanted, name: str) -> Issued | Failed:
         bearer = self._bearer

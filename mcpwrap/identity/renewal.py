@@ -200,7 +200,9 @@ class Renewal:
         match said.error:
             case "invalid_grant" if secrets.refresh_token:
                 self._store.end(self._card.key, "the provider doesn't take its refresh token any more", secrets.refresh_token)
-                return Trouble(f"the login at {shown(self._card.issuer)} has ended", login_hint(self._card.profile, self._card.issuer))
+                return Trouble(
+                    f"the login at {shown(self._card.issuer)} has ended", login_hint(self._card.profile, self._card.issuer)
+                )
             case "invalid_target":
                 resource = shown(source.resource)
                 return Trouble(

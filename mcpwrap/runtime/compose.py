@@ -217,12 +217,6 @@ class Run:
         self.note("restarted", "a new credential")
         return pipes, found.hold
 
-    def why_silent(self) -> str:
-        """The words for a person when a restarted server doesn't answer."""
-        return held(
-            self._name, "it was started again for a new credential, and didn't answer", "reconnect this server in the client"
-        )
-
     def _tokens(self, at: float) -> list[Event]:
         deliveries = self._launcher.deliveries
         return [TokensChanged(deliveries.meta, deliveries.known, at)] if deliveries is not None else []

@@ -265,11 +265,7 @@ class Deliveries:
 
     def _asked_for(self, name: str | None, *, within: bool) -> Issued | Failed:
         """What the socket answers; `within` says that the server's own processes ask, who may have all of it."""
-        offered = [
-            each
-            for each in self._wanted.values()
-            if each.via == "helper" and (within or isinstance(each.source, Minted))
-        ]
+        offered = [each for each in self._wanted.values() if each.via == "helper" and (within or isinstance(each.source, Minted))]
         chosen = [each for each in offered if name is None or each.name == name]
         if len(chosen) != 1:
             names = ", ".join(each.name for each in offered) or "none"
@@ -314,5 +310,3 @@ def margin(issued: Issued) -> float:
 
 def _over(issued: Issued, now: float) -> bool:
     return issued.expires_at is not None and issued.expires_at <= now
-
-

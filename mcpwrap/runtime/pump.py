@@ -20,17 +20,7 @@ from typing import Any, Final, Protocol
 from mcpwrap.core import commands as c
 from mcpwrap.core.credentials import Failed, Issued
 from mcpwrap.core.entry import Entry
-from mcpwrap.core.events import (
-    ClientGone,
-    ClientLine,
-    DrainOver,
-    Event,
-    RecordFailed,
-    RestartForced,
-    ServerExited,
-    ServerLine,
-    ServerRestarted,
-)
+from mcpwrap.core.events import ClientGone, ClientLine, Event, RecordFailed, ServerExited, ServerLine
 from mcpwrap.core.framing import FramingError, LineReader
 from mcpwrap.core.pins import Learned
 from mcpwrap.core.session import Session
@@ -39,6 +29,7 @@ from mcpwrap.errors import StateError
 from mcpwrap.runtime.channels import Input, Output
 from mcpwrap.runtime.lifecycle import Exited, GuardianLost, ServerPipes, SpawnFailed
 from mcpwrap.runtime.process import Guardian
+from mcpwrap.runtime.restarts import Restarting, Restarts
 from mcpwrap.runtime.stderr import ServerStderr, say
 
 TERM_AFTER_S: Final = 1.0
@@ -55,12 +46,6 @@ FLUSH_S: Final = 0.2
 WATCH_S: Final = 0.5
 """How often an idle session looks whether its policy or trust changed."""
 
-DRAIN_S: Final = 30.0
-"""How long the calls in flight may hold up a restart that can't wait; what isn't answered by then is lost."""
-
-JOIN_S: Final = 30.0
-"""How long a restarted server may take to be what it was; first starts of package runners take longer, second ones don't."""
-
 LOOK_S: Final = 0.02
 """How old that look may be when a client's message is judged."""
 
@@ -76,7 +61,7 @@ class Recorder(Protocol):
     def write(self, entries: Sequence[Entry]) -> None: ...
 
 
-class Control(Protocol):
+class Control(Restarting, Protocol):
     """What the pump asks of its surroundings."""
 
     def changed(self) -> bool:
@@ -95,20 +80,8 @@ class Control(Protocol):
         """What follows from credentials that came, or couldn't be had; the pipes of a server where one was started."""
         ...
 
-    def force_in_s(self) -> float | None:
-        """In how many seconds a server with an old credential must be restarted; None where none has one."""
-        ...
-
-    def restart(self) -> tuple[ServerPipes | None, str]:
-        """Start the server again, with what is there now; or why it can't be, for a person."""
-        ...
-
     def why_exited(self, exited: Exited | SpawnFailed | GuardianLost, tail: str, *, early: bool) -> str:
         """The words for a person when the server is gone; `tail` is the end of its stderr."""
-        ...
-
-    def why_silent(self) -> str:
-        """The words for a person when a restarted server doesn't answer."""
         ...
 
     def learn(self, learned: Learned) -> None:
@@ -142,9 +115,9 @@ class Pump:
         self._server_out: Output | None = None
         self._server_stderr: ServerStderr | None = None
         self._stopping = False
-        self._restarting = False
-        """the server was stopped to be started again"""
-        self._forcing: asyncio.TimerHandle | None = None
+        self._restarts = Restarts(
+            self._loop, session, control, act=self._act, attach=self._attach, stop=self._stop_server, server=lambda: self._server_in
+        )
         self._unguarded = False
         self._hung_up = False
         self._fault: Exception | None = None
@@ -256,9 +229,9 @@ class Pump:
             elif kind is c.Learn:
                 self._control.learn(command.learned)  # type: ignore[union-attr]
             elif kind is c.RestartServer:
-                self._restart_server()
+                self._restarts.begin()
             else:
-                self._restarting = False
+                self._restarts.drop()
                 self._stop_server()
         if permits and not self._record(entries):
             self._without_records(found, entries)
@@ -363,8 +336,8 @@ class Pump:
         self._guardian.kill_all()
         if self._ending:
             self._finish()
-        elif self._restarting:
-            self._respawn()
+        elif self._restarts.restarting:
+            self._restarts.respawn()
         elif not stopped:
             why = self._control.why_exited(event, tail, early=not self._answered)
             say(why)
@@ -373,73 +346,28 @@ class Pump:
         elif self._session.held:
             self._looked_at = 0.0
 
-    # credentials
+    # credentials, and a server that gets new ones
 
     def _delivered(self, came: list[Issued | Failed]) -> None:
         """Something was fetched, or couldn't be."""
         if self._ending or self._unguarded:
             return
-        events, pipes = self._control.delivered(came, monotonic(), running=self._running)
+        self._follow(*self._control.delivered(came, monotonic(), running=self._running))
+
+    def _follow(self, events: list[Event], pipes: ServerPipes | None) -> None:
         if pipes is not None:
             self._attach(pipes)
         for event in events:
-            self._carry_out(self._session.handle(event))
-        self._force_later()
+            self._act(event)
+        self._restarts.look()
 
-    def _force_later(self) -> None:
-        if self._forcing is not None:
-            self._forcing.cancel()
-            self._forcing = None
-        wait = self._control.force_in_s()
-        if wait is not None and self._server_in is not None and not self._restarting:
-            self._forcing = self._loop.call_later(wait, self._force)
-
-    def _force(self) -> None:
-        """The server's credential ends soon: it is restarted, once what is in flight was answered."""
-        self._forcing = None
-        if not self._ending and self._server_in is not None and not self._restarting:
-            self._carry_out(self._session.handle(RestartForced(monotonic())))
-            if not self._restarting:
-                self._forcing = self._loop.call_later(DRAIN_S, self._drained)
-
-    def _drained(self) -> None:
-        self._forcing = None
-        if not self._ending and not self._restarting:
-            self._carry_out(self._session.handle(DrainOver(monotonic())))
-
-    def _restart_server(self) -> None:
-        if self._forcing is not None:
-            self._forcing.cancel()
-            self._forcing = None
-        self._restarting = True
-        if self._server_out is None:
-            self._respawn()
-        else:
-            self._stop_server()
-
-    def _respawn(self) -> None:
-        self._restarting = False
-        pipes, why = self._control.restart()
-        if pipes is None:
-            say(why)
-            self._carry_out(self._session.handle(ServerExited(why, monotonic())))
-            return
-        self._attach(pipes)
-        self._loop.call_later(JOIN_S, self._joined, self._server_in)
-        self._carry_out(self._session.handle(ServerRestarted(monotonic())))
-
-    def _joined(self, attached: Input | None) -> None:
-        """The restarted server had its time to become what it was."""
-        if not self._ending and self._session.restarting and self._server_in is attached and attached is not None:
-            why = self._control.why_silent()
-            say(why)
-            self._carry_out(self._session.handle(ServerExited(why, monotonic())))
-            self._stop_server()
+    def _act(self, event: Event) -> None:
+        self._carry_out(self._session.handle(event))
 
     @property
     def _running(self) -> bool:
         """True where a server runs, or is being started again."""
-        return self._server_in is not None or self._restarting
+        return self._server_in is not None or self._restarts.restarting
 
     # what decides changes
 
@@ -456,12 +384,7 @@ class Pump:
         self._looked_at = at
         if self._unguarded or not self._control.changed() or (self._stopping and self._server_in is not None):
             return
-        events, pipes = self._control.reassess(at, running=self._running)
-        if pipes is not None:
-            self._attach(pipes)
-        for event in events:
-            self._carry_out(self._session.handle(event))
-        self._force_later()
+        self._follow(*self._control.reassess(at, running=self._running))
 
     # the end
 
