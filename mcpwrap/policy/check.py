@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.places import Path
-from mcpwrap.policy.shape import (
+from mcpwrap.policy.shape_kinds import (
     Choice,
     Each,
     Elsewhere,

@@ -20,7 +20,8 @@ from mcpwrap.policy.lists import KINDS, PatternLists, bound_patterns, read_lists
 from mcpwrap.policy.merge import rules_for
 from mcpwrap.policy.places import Path
 from mcpwrap.policy.schema import json_schema
-from mcpwrap.policy.shape import EFFECTS, PROJECT, SITE, USER, Table
+from mcpwrap.policy.shape import EFFECTS, PROJECT, SITE, USER
+from mcpwrap.policy.shape_kinds import Table
 from mcpwrap.policy.toml import Document, parse
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcpwrap.policy.shape import (
-    FILES,
+from mcpwrap.policy.shape import FILES, Which
+from mcpwrap.policy.shape_kinds import (
     Choice,
     Each,
     Elsewhere,
@@ -23,7 +23,6 @@ from mcpwrap.policy.shape import (
     Table,
     Text,
     Version,
-    Which,
 )
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"

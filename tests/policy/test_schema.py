@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.load import json_schema, load_project, load_site, load_user
 from mcpwrap.policy.schema import _schema
-from mcpwrap.policy.shape import FILES, Elsewhere, Later, Named, Table, Which
+from mcpwrap.policy.shape import FILES, Which
+from mcpwrap.policy.shape_kinds import Elsewhere, Later, Named, Table
 from tests.policy.test_conditional import SAMPLE
 from tests.policy.test_load import FULL, MISTAKES
 
