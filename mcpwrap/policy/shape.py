@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from mcpwrap.policy.shape_identity import CREDENTIALS, LOGIN, NETWORK, OUR_VARIABLES, PROFILES, VARIABLE, VAULT, not_here
 from mcpwrap.policy.shape_kinds import (
     Choice,
     Each,
@@ -32,7 +33,6 @@ SERVER_REQUESTS: Final = frozenset({"sampling", "elicitation", "roots"})
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _NAME_PATTERN: Final = r"[A-Za-z0-9*][A-Za-z0-9._*-]{0,63}"
-_VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
 
 _PATTERN: Final = Text("a literal, a glob (`*`), or a regular expression from `^` to `$`; `!` before it takes out of this list")
 
@@ -140,7 +140,6 @@ _TESTS: Final = Each(
 )
 
 _LATER: Final[dict[str, Shape]] = {
-    "credentials": Later("credentials and logins come with a later one"),
     "url": Later("servers over HTTP come with a later one; give a `command`"),
 }
 
@@ -171,11 +170,12 @@ _ARGUMENT: Final = Text("one element; `${project}` and `${home}` are put in lite
 _DEFINED: Final[dict[str, Shape]] = {
     "command": Strings("the program and its arguments; no shell is involved", _ARGUMENT, least=1),
     "cwd": Text("working folder, absolute; default: a private empty folder"),
-    "env": StringMap("variables that are set for the server", _VARIABLE, "a variable's name", _ARGUMENT),
+    "env": StringMap("variables that are set for the server", VARIABLE, "a variable's name", _ARGUMENT, OUR_VARIABLES),
     "inherit_env": Strings(
         "names of variables that it gets from the client's environment, besides the short safe list",
-        Text("a variable's name", 128, _VARIABLE, "a variable's name"),
+        Text("a variable's name", 128, VARIABLE, "a variable's name", OUR_VARIABLES),
     ),
+    "credentials": CREDENTIALS,
 }
 
 _SERVER: Final = Table(
@@ -204,17 +204,12 @@ _TIGHTENS: Final = Table(
         **_lists("tools, by name", EFFECTS[1:]),
         "rules": _rules("tools", EFFECTS[1:]),
         **_tables(EFFECTS[1:], admits=False),
-        **{
-            key: Elsewhere(f"`{key}` can't stand here: it belongs to the file that defines a server", f"take `{key}` out")
-            for key in (*_DEFINED, *_BUDGET, "tests")
-        },
+        **{key: not_here(key) for key in (*_DEFINED, *_BUDGET, "tests")},
         **_LATER,
     },
 )
 
 _VERSION: Final = Version("the version of this format")
-
-_NO_LOGIN: Final = Later("logins come with a later one")
 
 PROJECT: Final = Table(
     "mcpwrap.toml at a project's root",
@@ -229,7 +224,7 @@ PROJECT: Final = Table(
             },
         ),
         "servers": Named("the servers, by name", _NAME, "a server's name (letters, digits, `.`, `_`, `-`; at most 64)", _SERVER),
-        "login": _NO_LOGIN,
+        "login": LOGIN,
     },
 )
 
@@ -244,10 +239,10 @@ USER: Final = Table(
             "with `command`: servers of no project; without: rules that tighten", _NAME_PATTERN, _PATTERN_LIKE, _TIGHTENS, _SERVER
         ),
         "approval": Later("asking people comes with a later one"),
-        "vault": Later("the vault comes with a later one"),
-        "network": Later("servers over HTTP come with a later one"),
-        "profiles": _NO_LOGIN,
-        "login": _NO_LOGIN,
+        "vault": VAULT,
+        "network": NETWORK,
+        "profiles": PROFILES,
+        "login": LOGIN,
     },
 )
 

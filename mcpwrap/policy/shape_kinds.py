@@ -11,13 +11,23 @@ from collections.abc import Mapping
 import msgspec
 
 
+class Reserved(msgspec.Struct, frozen=True):
+    """Names that are kept: those that `pattern` matches as a whole. `why` goes on after the name, `hint` is the remedy."""
+
+    pattern: str
+    why: str
+    hint: str
+
+
 class Text(msgspec.Struct, frozen=True):
-    """A string; `pattern` is what the whole of it must match, `like` says that in words."""
+    """A string; `pattern` is what the whole of it must match, `like` says that in words. A `url` gets the hints of one."""
 
     doc: str
     limit: int = 4096
     pattern: str = ""
     like: str = ""
+    reserved: Reserved | None = None
+    url: bool = False
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -55,17 +65,19 @@ class Scalars(msgspec.Struct, frozen=True):
 
 
 class Number(msgspec.Struct, frozen=True):
-    """A number; `least` is the smallest, and where it is given, the number is whole."""
+    """A number; `least` and `most` are the smallest and largest, and where `least` is given, the number is whole."""
 
     doc: str
     least: int | None = None
+    most: int | None = None
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """One of some words."""
+    """One of some words; `later` are those of a later version, and what of it is missing."""
 
     doc: str
     words: tuple[str, ...]
+    later: Mapping[str, str] = {}
 
 
 class Each(msgspec.Struct, frozen=True):
@@ -97,6 +109,7 @@ class StringMap(msgspec.Struct, frozen=True):
     name: str
     like: str
     value: Text
+    reserved: Reserved | None = None
 
 
 class Later(msgspec.Struct, frozen=True):
@@ -133,6 +146,7 @@ class Named(msgspec.Struct, frozen=True):
     like: str
     other: Table
     own: Table | None = None
+    reserved: Reserved | None = None
 
     def choose(self, value: object) -> Table:
         """The shape for one of the tables."""
