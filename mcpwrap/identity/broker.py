@@ -19,7 +19,6 @@ from mcpwrap.identity.grants import lending
 from mcpwrap.identity.http import Network
 from mcpwrap.identity.logins import Card, LoginStore
 from mcpwrap.identity.renewal import RENEW_AT, Renewal, Trouble, Usable, login_hint, shown, signed_out
-from mcpwrap.identity.secrets import SecretStore
 from mcpwrap.identity.signing import current_key, issuer_of
 from mcpwrap.identity.tokens import Subject, local_subject, mint
 from mcpwrap.identity.vault import Vault
@@ -41,9 +40,7 @@ def issue(
 
 
 class _Issuing:
-    def __init__(
-        self, vault: Vault, bearer: Bearer, network: Network, now: Callable[[], float], lends: Profile | None
-    ) -> None:
+    def __init__(self, vault: Vault, bearer: Bearer, network: Network, now: Callable[[], float], lends: Profile | None) -> None:
         self._vault = vault
         self._bearer = bearer
         self._network = network
@@ -113,9 +110,13 @@ class _Issuing:
         if lends is None or not isinstance(source, FromLogin):
             return None
         why = lending(source, lends.resources, lends.scopes, lends.name or card.issuer)
-        return Failed(wanted.name, why, "add it to the profile in your own config.toml, if this project may have it") if why else None
+        return (
+            Failed(wanted.name, why, "add it to the profile in your own config.toml, if this project may have it") if why else None
+        )
 
     def _secret(self, wanted: Wanted, name: str) -> Issued | Failed:
+        from mcpwrap.identity.secrets import SecretStore  # noqa: PLC0415 - where a secret is wanted
+
         bearer = self._bearer
         found: Secret | None = SecretStore(self._vault).get(bearer.root, bearer.server, name)
         if found is None:

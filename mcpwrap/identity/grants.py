@@ -57,11 +57,19 @@ def granted(answer: Mapping[str, Any], source: FromLogin, lent: tuple[str, ...] 
     """
     token = answer.get("access_token")
     # (it becomes a header and a variable: nothing but what RFC 6750 §2.1 lets through)
-    if not isinstance(token, str) or not 0 < len(token) <= TOKEN_LIMIT or not token.isascii() or not token.isprintable() or " " in token:
+    if (
+        not isinstance(token, str)
+        or not 0 < len(token) <= TOKEN_LIMIT
+        or not token.isascii()
+        or not token.isprintable()
+        or " " in token
+    ):
         raise NotGranted("the provider answered without an access token", hint="the provider's administrator")
     kind = answer.get("token_type")
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise NotGranted("the provider's token isn't a bearer token", hint="register this client for bearer tokens (no DPoP, no MAC)")
+        raise NotGranted(
+            "the provider's token isn't a bearer token", hint="register this client for bearer tokens (no DPoP, no MAC)"
+        )
     claims = _claims(token)
     _check_audience(claims, source.resource)
     return AccessToken(token, now + _life(answer, claims, now), now, _scope(answer, claims, source.scope, lent))

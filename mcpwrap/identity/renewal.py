@@ -125,8 +125,8 @@ class Renewal:
                         result = self._otherwise(secrets, source, trouble)
                     elif time.monotonic() - self._began > ASKING_S:
                         result = self._otherwise(secrets, source, Trouble("the provider is too slow", "try again", _jittered(5.0)))
-                    elif (trouble := self._unwritable()) is not None:
-                        result = self._otherwise(secrets, source, trouble)
+                    elif (unwritable := self._unwritable()) is not None:
+                        result = self._otherwise(secrets, source, unwritable)
                     else:
                         try:
                             http = http or client(self._network)
@@ -200,7 +200,9 @@ class Renewal:
         match said.error:
             case "invalid_grant" if secrets.refresh_token:
                 self._store.end(self._card.key, "the provider doesn't take its refresh token any more", secrets.refresh_token)
-                return Trouble(f"the login at {shown(self._card.issuer)} has ended", login_hint(self._card.profile, self._card.issuer))
+                return Trouble(
+                    f"the login at {shown(self._card.issuer)} has ended", login_hint(self._card.profile, self._card.issuer)
+                )
             case "invalid_target":
                 resource = shown(source.resource)
                 return Trouble(
