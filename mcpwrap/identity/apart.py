@@ -5,7 +5,7 @@
     apart.give_up()             where that takes longer than `GIVE_UP_S`
 
 The process is never killed from here: it may be between a provider's answer and the disk. The key and what is wanted go through its
-standard input, the answer comes through its standard output, in its arguments and its environment is nothing of either. What it says
+standard input, the answer comes through its standard output; nothing of either is in its arguments or environment. What it says
 on standard error isn't shown: of a crash the name of the exception is told, since its text may hold anything.
 """
 
@@ -34,7 +34,7 @@ RETRY_S: Final = 5.0
 STDERR_LIMIT: Final = 16 * 1024
 """How much of what the process says of a crash is read, in bytes."""
 
-# -I ignores PYTHON* variables and the user's site folder, and puts neither the working folder nor a script's in front of the library.
+# -I ignores PYTHON* variables and the user's site folder, and puts neither the working folder nor a script's before the library.
 # The folder that this mcpwrap came from goes to the end of the path: it is there already but where it runs from a checkout.
 _CODE: Final = (
     "import sys\nsys.path += [p for p in sys.argv[1:] if p not in sys.path]\nfrom mcpwrap.identity.worker import main\nmain()\n"

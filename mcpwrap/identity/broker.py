@@ -31,8 +31,8 @@ STORE_RETRY_S = 60.0
 def issue(
     vault: Vault, bearer: Bearer, wanted: Sequence[Wanted], network: Network, now: Callable[[], float], lends: Profile | None
 ) -> list[Issued | Failed]:
-    """What `bearer` gets, in the order of `wanted`. `lends` is the profile of the person's own file that the login is of; None where
-    it has none. `now` gives seconds since the epoch."""
+    """What `bearer` gets, in the order of `wanted`. `now` gives seconds since the epoch. `lends` is the profile of the person's own
+    file that the login is of; None where it has none."""
     issuing = _Issuing(vault, bearer, network, now, lends)
     logins = [each for each in wanted if isinstance(each.source, FromLogin)]
     found = dict(zip(map(id, logins), issuing.from_login(logins), strict=True))

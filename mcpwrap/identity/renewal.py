@@ -74,7 +74,7 @@ class _Note(msgspec.Struct, frozen=True):
     until: float = 0.0
 
 
-class _Superseded(Exception):  # noqa: N818 - no error, a turn of events
+class _Superseded(Exception):
     pass
 
 

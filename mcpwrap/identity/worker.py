@@ -1,9 +1,9 @@
 """The process apart: it reads one job from its standard input, does it, and writes the answer to its standard output.
 
-It is started by `mcpwrap.identity.apart` and by nothing else. Why it exists: a provider that rotates refresh tokens takes the old one
-back when it sends the new one, so whoever is killed in between has lost the login. The shim is killed often (clients end servers by
-signals); this process has a session of its own, ignores the signals that come when a client, a terminal or a shim goes, and ends only
-when what it got is stored. Who asked may be gone by then.
+It is started by `mcpwrap.identity.apart` and by nothing else. Why it exists: a provider that rotates refresh tokens takes the old
+one back when it sends the new one, so whoever is killed in between has lost the login. A shim is killed often (clients end servers
+by signals); this process has a session of its own, ignores the signals that come when a client, a terminal or a shim goes, and ends
+only when what it got is stored. Who asked may be gone by then.
 """
 
 from __future__ import annotations
