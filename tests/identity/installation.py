@@ -63,9 +63,7 @@ def sign_in(vault: Vault, provider: Provider, *, profile: str = PROFILE, scopes:
 
 def keep(vault: Vault, issuer: str, refresh_token: str, *, profile: str = PROFILE, **more: Any) -> str:
     """Store a login with `refresh_token`; its key."""
-    card = Card(
-        profile, issuer, "mcpwrap", "browser", "ann", email="ann@acme.example", groups=("developers",), refreshable=True
-    )
+    card = Card(profile, issuer, "mcpwrap", "browser", "ann", email="ann@acme.example", groups=("developers",), refreshable=True)
     fields = {
         "token_endpoint": f"{issuer}/token",
         "revocation_endpoint": f"{issuer}/token/revocation",
