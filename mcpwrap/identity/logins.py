@@ -7,15 +7,14 @@ counts there is none, whatever tokens still lie about. Shims watch its file, so 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, Final, Literal
 
 import msgspec
 
 from mcpwrap.errors import StateError, VaultError
-from mcpwrap.files import check_private, ensure_private, locked, read_private, reason, replace
+from mcpwrap.files import check_private, ensure_private, locked, read_private, reason, replace, sync_folder
 from mcpwrap.identity.vault import Item, Vault
 
 _KIND: Final = "login"
@@ -60,6 +59,9 @@ class AccessToken(msgspec.Struct, frozen=True):
     expires_at: float
     obtained_at: float
     scope: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"AccessToken(expires_at={self.expires_at})"
 
 
 class LoginSecrets(msgspec.Struct, frozen=True):
@@ -164,8 +166,22 @@ class LoginStore:
         Raises:
             StateError: it can't be stored.
         """
-        with self._writing():
-            self._put_card(card)
+        ensure_private(self._folder)
+        with locked(self._folder):
+            self._write(card)
+
+    def update_card(self, card: Card) -> None:
+        """As `put_card`, for a login that is there: one that a person took away meanwhile doesn't come back.
+
+        Raises:
+            VaultError: it was taken away.
+            StateError: it can't be stored.
+        """
+        ensure_private(self._folder)
+        with locked(self._folder):
+            if not self._vault.counts(_KIND, card.key):
+                raise VaultError("the login was taken away", hint="mcpwrap login")
+            self._write(card)
 
     def end(self, key: str, why: str, refresh_token: str) -> None:
         """Mark the login `key` as ended, if its refresh token still is `refresh_token`: who signed in anew meanwhile is signed in.
@@ -173,10 +189,11 @@ class LoginStore:
         Raises:
             StateError: it can't be stored.
         """
-        with self._writing():
+        ensure_private(self._folder)
+        with locked(self._folder):
             card, secrets = self.card(key), self.secrets(key)
             if card is not None and secrets is not None and secrets.refresh_token == refresh_token:
-                self._put_card(msgspec.structs.replace(card, ended=why))
+                self._write(msgspec.structs.replace(card, ended=why))
 
     def amend(self, key: str, change: Callable[[LoginSecrets], LoginSecrets]) -> None:
         """Store what `change` makes of the secrets that are there, durably; nobody writes in between. What it raises is raised.
@@ -195,35 +212,42 @@ class LoginStore:
         Raises:
             StateError: it can't be taken away.
         """
-        with self._writing():
-            self._vault.revoke(_KIND, key)
-            there = os.path.lexists(self.path(key))
-            try:
-                os.unlink(self.path(key))
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                raise StateError(f"`{self.path(key)}` can't be taken away: {reason(error)}") from error
-        return self._vault.remove(self.item(key)) or there
-
-    def item(self, key: str) -> Item:
-        """The vault's item with the secrets of `key`."""
-        size, _, rest = key.partition(":")
-        return Item(_KIND, rest[int(size) :], rest[: int(size)])
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
         ensure_private(self._folder)
         with locked(self._folder):
-            yield
+            there = os.path.lexists(self.path(key))
+            try:
+                if there or self._vault.counts(_KIND, key):
+                    self._vault.revoke(_KIND, key)
+                    there = True
+            finally:
+                # what only tightens works with a broken ledger as well
+                self._unlink(key)
+                there = self._vault.remove(self.item(key)) or there
+        return there
 
-    def _put_card(self, card: Card) -> None:
+    def _unlink(self, key: str) -> None:
+        try:
+            os.unlink(self.path(key))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StateError(f"`{self.path(key)}` can't be taken away: {reason(error)}") from error
+        sync_folder(self._folder)
+
+    def _write(self, card: Card) -> None:
         sealed = self._vault.seal(_KIND, card.key, msgspec.json.encode(card))
+        if len(sealed) > CARD_LIMIT:  # it couldn't be read again
+            raise StateError(f"what the provider says of the login is longer than {CARD_LIMIT >> 10} KiB")
         try:
             replace(self.path(card.key), sealed)
         except OSError as error:
             raise StateError(f"`{self.path(card.key)}` can't be written: {reason(error)}") from error
         self._vault.stored(_KIND, card.key, sealed)
+
+    def item(self, key: str) -> Item:
+        """The vault's item with the secrets of `key`."""
+        size, _, rest = key.partition(":")
+        return Item(_KIND, rest[int(size) :], rest[: int(size)])
 
 
 def card_path(state: str, key: str) -> str:
