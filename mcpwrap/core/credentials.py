@@ -10,6 +10,8 @@ from mcpwrap.secret import Secret
 
 Via = Literal["env", "file", "helper", "meta"]
 
+Flow = Literal["browser", "device", "client-credentials"]
+
 LOCAL: str = "local"
 """The issuer of the built-in profile: the operating system's user, vouched for by this installation."""
 
@@ -46,16 +48,29 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """A login profile of the person's own file. `resources` and `scopes` are what it lends to projects (None: whatever they ask
-    for); `key` is the path of a PEM file for ``private_key_jwt``."""
+    """A login that the user's file describes: at `issuer` (its exact text counts), by `flow`.
+
+    It lends tokens for `resources` and with `scopes`, and no more; None lends whatever a project asks for. `key` is the path of a
+    PEM with the client's private key (``private_key_jwt``); "" where there is none.
+    """
 
     name: str
     issuer: str
     client_id: str = ""
-    flow: Literal["browser", "device", "client-credentials"] = "browser"
+    flow: Flow = "browser"
     resources: tuple[str, ...] | None = None
     scopes: tuple[str, ...] | None = None
     key: str = ""
+
+
+class Network(msgspec.Struct, frozen=True):
+    """How providers are reached: the URL of a `proxy` and the path of a PEM with the authorities that count (`ca`); "" for none.
+
+    From the user's file only, never from the environment.
+    """
+
+    proxy: str = ""
+    ca: str = ""
 
 
 class Bearer(msgspec.Struct, frozen=True):
