@@ -19,7 +19,6 @@ from mcpwrap.identity.grants import lending
 from mcpwrap.identity.http import Network
 from mcpwrap.identity.logins import Card, LoginStore
 from mcpwrap.identity.renewal import RENEW_AT, Renewal, Trouble, Usable, login_hint, shown, signed_out
-from mcpwrap.identity.secrets import SecretStore
 from mcpwrap.identity.signing import current_key, issuer_of
 from mcpwrap.identity.tokens import Subject, local_subject, mint
 from mcpwrap.identity.vault import Vault
@@ -32,8 +31,8 @@ STORE_RETRY_S = 60.0
 def issue(
     vault: Vault, bearer: Bearer, wanted: Sequence[Wanted], network: Network, now: Callable[[], float], lends: Profile | None
 ) -> list[Issued | Failed]:
-    """What `bearer` gets, in the order of `wanted`. `lends` is the profile of the person's own file that the login is of; None where
-    it has none. `now` gives seconds since the epoch."""
+    """What `bearer` gets, in the order of `wanted`. `now` gives seconds since the epoch. `lends` is the profile of the person's own
+    file that the login is of; None where it has none."""
     issuing = _Issuing(vault, bearer, network, now, lends)
     logins = [each for each in wanted if isinstance(each.source, FromLogin)]
     found = dict(zip(map(id, logins), issuing.from_login(logins), strict=True))
@@ -116,6 +115,8 @@ class _Issuing:
         )
 
     def _secret(self, wanted: Wanted, name: str) -> Issued | Failed:
+        from mcpwrap.identity.secrets import SecretStore  # noqa: PLC0415 - where a secret is wanted
+
         bearer = self._bearer
         found: Secret | None = SecretStore(self._vault).get(bearer.root, bearer.server, name)
         if found is None:

@@ -92,8 +92,8 @@ def _scope(
     text = answer.get("scope", claims.get("scope"))
     if isinstance(text, list):
         text = " ".join(str(each) for each in text)
-    # RFC 6749 §5.1 lets a provider leave the scope out where it is the one that was asked for. One that doesn't know the parameter at
-    # a refresh leaves it out as well and grants all it can, and nobody could tell: so it has to be said
+    # RFC 6749 §5.1 lets a provider leave the scope out where it is the one that was asked for. One that ignores the parameter at a
+    # refresh leaves it out as well and grants all it can, and nobody could tell: so it has to be said
     limits = [frozenset(limit) for limit in (wanted or None, lent) if limit is not None]
     if not isinstance(text, str):
         if limits:

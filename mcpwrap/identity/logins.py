@@ -7,8 +7,7 @@ counts there is none, whatever tokens still lie about. Shims watch its file, so 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -188,7 +187,8 @@ class LoginStore:
         Raises:
             StateError: it can't be stored.
         """
-        with self._writing():
+        ensure_private(self._folder)
+        with locked(self._folder):
             card, secrets = self.card(key), self.secrets(key)
             if card is not None and secrets is not None and secrets.refresh_token == refresh_token:
                 self._write(msgspec.structs.replace(card, ended=why))

@@ -74,7 +74,7 @@ class _Note(msgspec.Struct, frozen=True):
     until: float = 0.0
 
 
-class _Superseded(Exception):  # noqa: N818 - no error, a turn of events
+class _Superseded(Exception):
     pass
 
 
@@ -125,8 +125,8 @@ class Renewal:
                         result = self._otherwise(secrets, source, trouble)
                     elif time.monotonic() - self._began > ASKING_S:
                         result = self._otherwise(secrets, source, Trouble("the provider is too slow", "try again", _jittered(5.0)))
-                    elif (trouble := self._unwritable()) is not None:
-                        result = self._otherwise(secrets, source, trouble)
+                    elif (unwritable := self._unwritable()) is not None:
+                        result = self._otherwise(secrets, source, unwritable)
                     else:
                         try:
                             http = http or client(self._network)

@@ -205,15 +205,14 @@ def _new(alg: Algorithm, state: Literal["next", "current"], now: float) -> Signi
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
     private: Ed25519PrivateKey | EllipticCurvePrivateKey
-    match alg:
-        case "EdDSA":
-            private = ed25519.Ed25519PrivateKey.generate()
-            x = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-            jwk = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(x)}
-        case "ES256":
-            private = ec.generate_private_key(ec.SECP256R1())
-            numbers = private.public_key().public_numbers()
-            jwk = {"crv": "P-256", "kty": "EC", "x": _base64url(_octets(numbers.x)), "y": _base64url(_octets(numbers.y))}
+    if alg == "EdDSA":
+        private = ed25519.Ed25519PrivateKey.generate()
+        x = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        jwk = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(x)}
+    else:
+        private = ec.generate_private_key(ec.SECP256R1())
+        numbers = private.public_key().public_numbers()
+        jwk = {"crv": "P-256", "kty": "EC", "x": _base64url(_octets(numbers.x)), "y": _base64url(_octets(numbers.y))}
     return SigningKey(
         kid=_thumbprint(jwk),
         alg=alg,

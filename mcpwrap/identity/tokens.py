@@ -74,8 +74,8 @@ def local_subject() -> Subject:
 def audience(project: str, server: str) -> str:
     """The `aud` of a server's tokens: ``urn:mcpwrap:<project>:<server>``.
 
-    Whatever isn't a letter, a digit, or one of ``-._~`` is percent-encoded (RFC 3986 §2.1), ``:`` too, so that no two pairs of names
-    are one audience.
+    Whatever isn't an ASCII letter, a digit, or one of ``-._~`` is percent-encoded (RFC 3986 §2.1), ``:`` too, so that no two pairs
+    of names are one audience.
     """
     return f"urn:mcpwrap:{_part(project)}:{_part(server)}"
 
