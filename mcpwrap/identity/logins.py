@@ -60,6 +60,9 @@ class AccessToken(msgspec.Struct, frozen=True):
     obtained_at: float
     scope: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"AccessToken(expires_at={self.expires_at})"
+
 
 class LoginSecrets(msgspec.Struct, frozen=True):
     """What a login needs to be renewed, and its access tokens by resource and scope (`access_key`).
