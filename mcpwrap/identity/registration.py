@@ -81,7 +81,7 @@ def register(http: httpx2.Client, metadata: Metadata, *, redirect_uri: str = "")
             f"mcpwrap login --issuer {metadata.issuer} --client-id ID",
         )
     offered = metadata.auth_methods or ("client_secret_basic",)
-    method = next((method for method in _BY_LIKING if method in offered), "none")
+    method: Method = next((method for method in _BY_LIKING if method in offered), "none")
     document: dict[str, Any] = {
         "client_name": "mcpwrap",
         "application_type": "native",
