@@ -49,7 +49,7 @@ class Ledger:
         self._folder = os.path.join(state, "vault")
         self._data = data
         self._path = os.path.join(self._folder, _NAME)
-        self._anchor = os.path.join(data, f"anchor-{epoch}")
+        self._anchor = anchor_path(data, epoch)
         self._key = key
 
     def begin(self) -> None:
@@ -131,12 +131,27 @@ class Ledger:
         try:
             for path, what, kept in ((self._path, b"ledger", counts), (self._anchor, b"anchor", _Counts(counts.total))):
                 payload = msgspec.json.encode(kept)
+                if len(payload) > LEDGER_LIMIT - MAC_SIZE:  # it couldn't be read again
+                    raise StateError("the vault's ledger is full", hint=RESET_HINT)
                 replace(path, self._mac(what, payload) + payload)
         except OSError as error:
             raise StateError(f"the vault's ledger can't be written: {reason(error)}") from error
 
     def _mac(self, what: bytes, payload: bytes) -> bytes:
         return hmac.digest(self._key, b"mcpwrap %s v1\n%s" % (what, payload), "sha256")
+
+
+def anchor_path(data: str, epoch: str) -> str:
+    """The file of the anchor of the installation's key `epoch` in the folder `data`."""
+    return os.path.join(data, f"anchor-{epoch}")
+
+
+def holds_counts(state: str) -> bool:
+    """True where a ledger lies below `state` that says of something that it was sealed; nothing of it is believed."""
+    try:
+        return os.lstat(os.path.join(state, "vault", _NAME)).st_size > MAC_SIZE + len(msgspec.json.encode(_Counts()))
+    except OSError:
+        return False
 
 
 def name_of(kind: str, key: str) -> str:

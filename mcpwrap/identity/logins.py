@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from mcpwrap.errors import StateError, VaultError
-from mcpwrap.files import check_private, ensure_private, locked, read_private, reason, replace
+from mcpwrap.files import check_private, ensure_private, locked, read_private, reason, replace, sync_folder
 from mcpwrap.identity.vault import Item, Vault
 
 _KIND: Final = "login"
@@ -168,12 +168,20 @@ class LoginStore:
         """
         ensure_private(self._folder)
         with locked(self._folder):
-            sealed = self._vault.seal(_KIND, card.key, msgspec.json.encode(card))
-            try:
-                replace(self.path(card.key), sealed)
-            except OSError as error:
-                raise StateError(f"`{self.path(card.key)}` can't be written: {reason(error)}") from error
-            self._vault.stored(_KIND, card.key, sealed)
+            self._write(card)
+
+    def update_card(self, card: Card) -> None:
+        """As `put_card`, for a login that is there: one that a person took away meanwhile doesn't come back.
+
+        Raises:
+            VaultError: it was taken away.
+            StateError: it can't be stored.
+        """
+        ensure_private(self._folder)
+        with locked(self._folder):
+            if not self._vault.counts(_KIND, card.key):
+                raise VaultError("the login was taken away", hint="mcpwrap login")
+            self._write(card)
 
     def renew(self, key: str, secrets: LoginSecrets) -> None:
         """Store what a refresh gave, durably, before it is used.
@@ -190,15 +198,37 @@ class LoginStore:
         Raises:
             StateError: it can't be taken away.
         """
-        self._vault.revoke(_KIND, key)
-        there = os.path.lexists(self.path(key))
+        ensure_private(self._folder)
+        with locked(self._folder):
+            there = os.path.lexists(self.path(key))
+            try:
+                if there or self._vault.counts(_KIND, key):
+                    self._vault.revoke(_KIND, key)
+                    there = True
+            finally:
+                # what only tightens works with a broken ledger as well
+                self._unlink(key)
+                there = self._vault.remove(self.item(key)) or there
+        return there
+
+    def _unlink(self, key: str) -> None:
         try:
             os.unlink(self.path(key))
         except FileNotFoundError:
-            pass
+            return
         except OSError as error:
             raise StateError(f"`{self.path(key)}` can't be taken away: {reason(error)}") from error
-        return self._vault.remove(self.item(key)) or there
+        sync_folder(self._folder)
+
+    def _write(self, card: Card) -> None:
+        sealed = self._vault.seal(_KIND, card.key, msgspec.json.encode(card))
+        if len(sealed) > CARD_LIMIT:  # it couldn't be read again
+            raise StateError(f"what the provider says of the login is longer than {CARD_LIMIT >> 10} KiB")
+        try:
+            replace(self.path(card.key), sealed)
+        except OSError as error:
+            raise StateError(f"`{self.path(card.key)}` can't be written: {reason(error)}") from error
+        self._vault.stored(_KIND, card.key, sealed)
 
     def item(self, key: str) -> Item:
         """The vault's item with the secrets of `key`."""

@@ -6,7 +6,8 @@ key is uniformly random, so that there is nothing to extract, §3.3), a key for 
 * **seals** (`Vault.seal`): HMAC-SHA256 over what may be read but not forged: trust, pins, the cards of logins. Checking one costs a
   millisecond at the start of a shim.
 * **items** (`Vault.put`): ChaCha20-Poly1305 (RFC 8439) over secrets: refresh tokens, signing keys, servers' secrets. Kind, issuer,
-  name, key mode and count are associated data.
+  name and count are associated data. How the key is kept isn't: the header's check is made over that with the key, so that a header
+  that was altered is refused, and a key can move (`rewrite`) without sealing everything anew.
 
 Both are counted in a `Ledger`, so that an old one that is put back doesn't count.
 
@@ -19,16 +20,18 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Final, Literal, NoReturn
 
 import msgspec
+from msgspec import structs
 
 from mcpwrap.errors import StateError, VaultError
 from mcpwrap.files import check_private, ensure_private, locked, read_private, reason, replace, sync_folder
-from mcpwrap.identity.ledger import MAC_SIZE, RESET_HINT, Ledger, name_of
+from mcpwrap.identity.ledger import MAC_SIZE, RESET_HINT, Ledger, anchor_path, holds_counts, name_of
 
 KEY_SIZE: Final = 32
 HEADER_LIMIT: Final = 16 * 1024
@@ -38,6 +41,8 @@ ITEM_LIMIT: Final = 1 << 20
 SEAL_VERSION: Final = b"\x01"
 _COUNT_SIZE: Final = 8
 _NONCE_SIZE: Final = 12
+_EPOCH: Final = re.compile(r"[0-9A-Za-z]{1,64}")
+"""It becomes a part of a file's name and of a keyring's entry before anything could be authenticated."""
 
 Mode = Literal["keyring", "file", "passphrase"]
 
@@ -60,15 +65,16 @@ class Places(msgspec.Struct, frozen=True):
 
 
 class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the key is kept. `where` is the keyring's name or the key file's path; `epoch` is random and names the key;
-    `check` tells the right key from a wrong one. For a passphrase `salt` and `wrapped` have what scrypt needs and the key that it
-    seals; `n`, `r`, `p` are scrypt's (RFC 7914).
+    """How the key is kept. `where` is the keyring's name or the key file's path; `epoch` is random and names the key; `check`, made
+    with the key over mode, place and epoch, tells the right key from a wrong one and this header from an altered one (`create` and
+    `rewrite` put it in). For a passphrase `salt` and `wrapped` have what scrypt needs and the key that it seals; `n`, `r`, `p` are
+    scrypt's (RFC 7914).
     """
 
     mode: Mode
     where: str
     epoch: str
-    check: str
+    check: str = ""
     version: int = 1
     salt: bytes = b""
     wrapped: bytes = b""
@@ -106,9 +112,10 @@ class Vault:
     """
 
     def __init__(self, places: Places, header: Header, key: bytes) -> None:
-        if len(key) != KEY_SIZE or not hmac.compare_digest(header.check, check_of(key, header.epoch)):
+        if len(key) != KEY_SIZE or not hmac.compare_digest(header.check.encode(), check_of(key, header).encode()):
             raise VaultError(
-                f"the key in {described(header)} isn't the one that this vault was made with", hint="mcpwrap vault status"
+                f"the key in {described(header)} isn't the one that this vault was made with, or its header was altered",
+                hint="put the right key back; without it, `mcpwrap vault init --reset` begins anew",
             )
         self.places = places
         self.header = header
@@ -119,6 +126,9 @@ class Vault:
 
     def __repr__(self) -> str:
         return f"Vault({self.header.mode})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a vault isn't copied: it holds a key")
 
     @property
     def key(self) -> bytes:
@@ -203,17 +213,17 @@ class Vault:
             StateError: it can't be taken away.
         """
         name = name_of("item." + item.kind, item.key)
-        there = self._ledger.current(name)[1]
-        if there:
-            self._ledger.revoke(name)
-        try:
-            os.unlink(self.path(item))
-        except FileNotFoundError:
-            return there
-        except OSError as error:
-            raise StateError(f"`{self.path(item)}` can't be taken away: {reason(error)}") from error
-        sync_folder(self._items)
-        return True
+        with self._writing():
+            there = os.path.lexists(self.path(item))
+            try:
+                # a file that was written by a program that was killed before it was counted doesn't come back either
+                if there or self._ledger.current(name)[1]:
+                    self._ledger.revoke(name)
+                    there = True
+            finally:
+                # what only tightens works with a broken ledger as well
+                self._unlink(item)
+        return there
 
     def items(self, kind: str) -> list[Item]:
         """The items of a kind that count, in order of issuer and name."""
@@ -243,6 +253,15 @@ class Vault:
         ensure_private(self._items)
         with locked(self._items):
             yield
+
+    def _unlink(self, item: Item) -> None:
+        try:
+            os.unlink(self.path(item))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StateError(f"`{self.path(item)}` can't be taken away: {reason(error)}") from error
+        sync_folder(self._items)
 
     def _write(self, item: Item, count: int, payload: bytes) -> None:
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -277,7 +296,7 @@ class Vault:
         return self._derive(f"items of {item.issuer}")
 
     def _bound(self, item: Item, count: int) -> bytes:
-        parts = (self.header.mode, self.header.epoch, item.kind, item.issuer, item.name)
+        parts = (self.header.epoch, item.kind, item.issuer, item.name)
         return count.to_bytes(_COUNT_SIZE, "big") + b"".join(len(p.encode()).to_bytes(4, "big") + p.encode() for p in parts)
 
     def _derive(self, purpose: str) -> bytes:
@@ -300,43 +319,72 @@ def derive(key: bytes, purpose: str) -> bytes:
     return hmac.digest(key, f"mcpwrap v1 {purpose}".encode() + b"\x01", "sha256")
 
 
-def check_of(key: bytes, epoch: str) -> str:
-    """What a header says of its key; nothing of the key can be learned from it."""
-    return derive(key, f"{epoch} check").hex()
+def check_of(key: bytes, header: Header) -> str:
+    """What `header` says of its key; nothing of the key can be learned from it."""
+    kept = (header.mode, header.where, header.epoch)
+    return derive(key, "check " + "".join(f"{len(part.encode('utf-8', 'surrogatepass'))}:{part}" for part in kept)).hex()
 
 
 def create(places: Places, header: Header, key: bytes) -> Vault:
-    """Write `header` and an empty ledger: a new vault, in place of one that was there. What that one sealed doesn't count any more.
+    """Write `header` (with its check) and an empty ledger: a new vault, in place of one that was there. What that one sealed
+    doesn't count any more, not even when its whole state folder is put back: its anchor is taken away.
 
     Raises:
         StateError: it can't be written.
     """
     ensure_private(places.state)
     ensure_private(places.vault)
+    old = None
+    with suppress(VaultError):
+        old = read_header(places)
+    header = structs.replace(header, check=check_of(key, header))
     vault = Vault(places, header, key)
     vault._ledger.begin()
+    _write_header(places, header)
+    if old is not None and old.epoch != header.epoch:
+        with suppress(OSError):
+            os.unlink(anchor_path(places.data, old.epoch))
+    return vault
+
+
+def rewrite(vault: Vault, header: Header) -> Vault:
+    """The same vault, whose key is kept as `header` says from now on; all that it sealed still counts.
+
+    Raises:
+        StateError: it can't be written; the old header is still there.
+    """
+    header = structs.replace(header, epoch=vault.header.epoch, check="")
+    header = structs.replace(header, check=check_of(vault.key, header))
+    _write_header(vault.places, header)
+    return Vault(vault.places, header, vault.key)
+
+
+def _write_header(places: Places, header: Header) -> None:
     try:
         replace(places.header, msgspec.json.encode(header))
     except OSError as error:
         raise StateError(f"`{places.header}` can't be written: {reason(error)}") from error
-    return vault
 
 
 def read_header(places: Places) -> Header | None:
     """The vault's header; None where there is no vault.
 
     Raises:
-        VaultError: it can't be used.
+        VaultError: it can't be used, or it is gone and what it belongs to is still there.
     """
     try:
         check_private(places.vault)
         header = msgspec.json.decode(read_private(places.header, HEADER_LIMIT), type=Header)
-    except (StateError, ValueError) as error:
-        if not os.path.lexists(places.header):
-            return None
-        raise VaultError(f"the vault's header `{places.header}` can't be used: {error}", hint=RESET_HINT) from error
+    except (StateError, ValueError, RecursionError) as error:
+        if os.path.lexists(places.header):
+            raise VaultError(f"the vault's header `{places.header}` can't be used: {error}", hint=RESET_HINT) from error
+        if holds_counts(places.state):
+            raise VaultError(f"the vault's header `{places.header}` is gone, and its ledger isn't", hint=RESET_HINT) from error
+        return None
     if header.version != 1:
         raise VaultError("the vault was made by a newer version of mcpwrap", hint="use that version")
+    if not _EPOCH.fullmatch(header.epoch):
+        raise VaultError(f"the vault's header `{places.header}` was altered", hint=RESET_HINT)
     return header
 
 

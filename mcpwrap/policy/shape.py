@@ -379,7 +379,10 @@ USER: Final = Table(
             "with `command`: servers of no project; without: rules that tighten", _NAME_PATTERN, _PATTERN_LIKE, _TIGHTENS, _SERVER
         ),
         "approval": Later("asking people comes with a later one"),
-        "vault": Later("the vault comes with a later one"),
+        "vault": Table(
+            "where the installation's key is kept; `mcpwrap vault init` writes it",
+            {"key": Text('"keyring", "passphrase", or "file:" and an absolute path')},
+        ),
         "network": Later("servers over HTTP come with a later one"),
         "profiles": _NO_LOGIN,
         "login": _NO_LOGIN,

@@ -300,7 +300,7 @@ def test_a_mistake_in_a_file_that_tightens_is_told_with_its_exact_place(text: st
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("key", ["approval", "vault", "network", "profiles", "login"])
+@pytest.mark.parametrize("key", ["approval", "network", "profiles", "login"])
 def test_what_a_users_file_will_hold_later_is_refused_with_that_said(key: str) -> None:
     with pytest.raises(ConfigError, match=f"`{key}` isn't supported by this version of mcpwrap: .* later one"):
         user(f"[{key}]")
