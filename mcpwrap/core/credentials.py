@@ -10,6 +10,8 @@ from mcpwrap.secret import Secret
 
 Via = Literal["env", "file", "helper", "meta"]
 
+Flow = Literal["browser", "device", "client-credentials"]
+
 LOCAL: str = "local"
 """The issuer of the built-in profile: the operating system's user, vouched for by this installation."""
 
@@ -43,6 +45,32 @@ class Wanted(msgspec.Struct, frozen=True):
     name: str
     source: Source
     via: Via = "env"
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """A login that the user's file describes: at `issuer` (its exact text counts), by `flow`.
+
+    It lends tokens for `resources` and with `scopes`, and no more; None lends whatever a project asks for. `key` is the path of a
+    PEM with the client's private key (``private_key_jwt``); "" where there is none.
+    """
+
+    name: str
+    issuer: str
+    client_id: str = ""
+    flow: Flow = "browser"
+    resources: tuple[str, ...] | None = None
+    scopes: tuple[str, ...] | None = None
+    key: str = ""
+
+
+class Network(msgspec.Struct, frozen=True):
+    """How providers are reached: the URL of a `proxy` and the path of a PEM with the authorities that count (`ca`); "" for none.
+
+    From the user's file only, never from the environment.
+    """
+
+    proxy: str = ""
+    ca: str = ""
 
 
 class Bearer(msgspec.Struct, frozen=True):

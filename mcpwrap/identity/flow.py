@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
+from mcpwrap.core.credentials import Network
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError
 from mcpwrap.identity.answers import Tokens, tokens_of
 from mcpwrap.identity.clientauth import ClientAuth
-from mcpwrap.identity.http import Network, ProviderSaid, address, client, post_form
+from mcpwrap.identity.http import ProviderSaid, address, client, post_form
 from mcpwrap.identity.idtoken import Person, person_of
 from mcpwrap.identity.logins import Card, Flow, LoginSecrets, access_key
 from mcpwrap.identity.metadata import Metadata, discover

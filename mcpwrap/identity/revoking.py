@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from mcpwrap.core.credentials import Network
 from mcpwrap.errors import LoginError
 from mcpwrap.identity.clientauth import auth_of
-from mcpwrap.identity.http import Network, ProviderSaid, client, post_form
+from mcpwrap.identity.http import ProviderSaid, client, post_form
 from mcpwrap.identity.logins import LoginSecrets
 
 
