@@ -12,7 +12,8 @@ JSON object or it is refused. Every failure is one of
 * `ProviderDown`: no connection, too slow, 5xx, 429. Worth another try: `retry_after_s` says when, if the provider did (else None).
 * `ProviderSaid`: the provider's own refusal; `error` and `description` are its words as they came (don't show them: `str()` of the
   exception has them spelled out). ``error == "invalid_grant"`` at a refresh means that the login has ended.
-* `LoginError`: anything else (a redirect, no JSON, too long, an address that isn't allowed).
+* `NoJson`: what came is no JSON object.
+* `LoginError`: anything else (a redirect, too long, an address that isn't allowed). The two above are its kinds.
 
 No exception has a part of what was sent, nor has its context: what httpx2 raises is not chained.
 """
@@ -32,6 +33,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from mcpwrap import __version__
+from mcpwrap.core.credentials import Network
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError
 from mcpwrap.secret import Secret
@@ -72,13 +74,6 @@ _SHOWN: Final = 300
 """Characters of a provider's text that are shown."""
 
 
-class Network(msgspec.Struct, frozen=True):
-    """How the network is reached: a proxy's address, and a file with certificates that count besides the system's; "" for none."""
-
-    proxy: str = ""
-    ca: str = ""
-
-
 class ProviderDown(LoginError):
     """The provider can't be reached or can't answer now; nothing is lost. `retry_after_s` is when it wants to be asked again."""
 
@@ -96,6 +91,10 @@ class ProviderSaid(LoginError):
         self.error = error
         self.description = description
         self.status = status
+
+
+class NoJson(LoginError):
+    """What came is no JSON object."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -266,7 +265,7 @@ def _answer(where: Address, status: int, kind: str, body: bytes) -> dict[str, An
     if status >= 400:
         raise said("", "", who=where.host, status=status)
     if not isinstance(answer, dict):
-        raise LoginError(f"{where.host} answered `{spell_out(where.url)}` with something that is no JSON object")
+        raise NoJson(f"{where.host} answered `{spell_out(where.url)}` with something that is no JSON object")
     return answer
 
 
