@@ -23,10 +23,12 @@ from mcpwrap.core.jsonrpc import (
     miscased,
 )
 from mcpwrap.core.listing import OWN_PREFIX, STATUS_TOOL
+from mcpwrap.core.meta import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY
 from mcpwrap.core.methods import MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.redact import redact
 from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, ServerRules
-from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, IN_FLIGHT_LIMIT, VERSION_KEY, Pending, State
+from mcpwrap.core.state import IN_FLIGHT_LIMIT, State
 from mcpwrap.core.state import denial as own_denial
 from mcpwrap.core.uris import completed, completion_text
 

@@ -27,11 +27,13 @@ from mcpwrap.core.jsonrpc import (
     miscased,
 )
 from mcpwrap.core.lists import LISTS, Lists
+from mcpwrap.core.meta import SUBSCRIPTION_KEY
 from mcpwrap.core.methods import LEGACY, MODERN, Holds, Matched, Method, lookup
 from mcpwrap.core.outcome import Unfit
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.pins import Kind
 from mcpwrap.core.rules import Outcome
-from mcpwrap.core.state import SUBSCRIPTION_KEY, Pending, State
+from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
 
 TEXT_LIMIT: Final = 64 * 1024

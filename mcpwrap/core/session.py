@@ -58,9 +58,10 @@ from mcpwrap.core.jsonrpc import (
     parse,
 )
 from mcpwrap.core.methods import BATCHING
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.core.server_side import ServerSide
-from mcpwrap.core.state import Pending, State
+from mcpwrap.core.state import State
 from mcpwrap.core.world import World
 
 _BARE: Final = World()
