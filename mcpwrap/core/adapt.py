@@ -15,8 +15,10 @@ from typing import Final
 from mcpwrap.core import denial
 from mcpwrap.core.commands import Command, ToClient
 from mcpwrap.core.jsonrpc import METHOD_NOT_FOUND, Json, Notification, Request, encode, id_key
+from mcpwrap.core.meta import CAPABILITIES_KEY, CLIENT_KEY, SERVER_KEY, SUBSCRIPTION_KEY, VERSION_KEY
 from mcpwrap.core.methods import MODERN
-from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, SERVER_KEY, SUBSCRIPTION_KEY, VERSION_KEY, Pending, State
+from mcpwrap.core.pending import Pending
+from mcpwrap.core.state import State
 
 _ENVELOPE: Final = frozenset({VERSION_KEY, CAPABILITIES_KEY, CLIENT_KEY, "io.modelcontextprotocol/logLevel"})
 

@@ -14,9 +14,10 @@ from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import METHOD_NOT_FOUND, Json, Request, encode, id_key
 from mcpwrap.core.methods import INPUT_METHODS, Matched, lookup
 from mcpwrap.core.outcome import Unfit
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.redact import redact
 from mcpwrap.core.rules import Decision, Outcome
-from mcpwrap.core.state import IN_FLIGHT_LIMIT, Pending, State
+from mcpwrap.core.state import IN_FLIGHT_LIMIT, State
 from mcpwrap.core.state import denial as own_denial
 
 INPUTS_LIMIT: Final = 256

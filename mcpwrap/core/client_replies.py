@@ -7,8 +7,9 @@ from mcpwrap.core.commands import Command, Record, ToClient, ToServer
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import Error, Notification, Result, Shape, WireError, id_key
 from mcpwrap.core.methods import MODERN, Matched, Method, lookup
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.rules import Decision, Outcome
-from mcpwrap.core.state import Pending, State
+from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
 
 

@@ -13,9 +13,11 @@ from mcpwrap.core import denial
 from mcpwrap.core.commands import Command, ToClient
 from mcpwrap.core.jsonrpc import Id, Json, Notification, Request, encode, id_key
 from mcpwrap.core.listing import STATUS_TOOL, status_tool
+from mcpwrap.core.meta import SERVER_KEY, SUBSCRIPTION_KEY
 from mcpwrap.core.methods import LEGACY, MODERN
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.redact import redact
-from mcpwrap.core.state import SERVER_KEY, SUBSCRIPTION_KEY, Pending, State
+from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
 
 _CAPABILITIES: Final[Json] = {

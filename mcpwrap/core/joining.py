@@ -12,8 +12,9 @@ from mcpwrap.core import held
 from mcpwrap.core.access import Access
 from mcpwrap.core.commands import Command, ToServer
 from mcpwrap.core.jsonrpc import Error, Json, Result, encode, id_key
+from mcpwrap.core.meta import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY
 from mcpwrap.core.methods import LEGACY, MODERN, lookup
-from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY, State
+from mcpwrap.core.state import State
 
 _DISCOVER: Final = "mcpwrap-discover"
 _INITIALIZE: Final = "mcpwrap-initialize"

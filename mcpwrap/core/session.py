@@ -58,9 +58,11 @@ from mcpwrap.core.jsonrpc import (
     parse,
 )
 from mcpwrap.core.methods import BATCHING
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.rules import ServerRules
+from mcpwrap.core.server_notices import ServerNotices
 from mcpwrap.core.server_side import ServerSide
-from mcpwrap.core.state import Pending, State
+from mcpwrap.core.state import State
 from mcpwrap.core.world import World
 
 _BARE: Final = World()
@@ -81,7 +83,8 @@ class Session:
         self._replies = ClientReplies(self._state)
         self._asking = Asking(self._state, access)
         self._client_side = ClientSide(self._state, access)
-        self._server_side = ServerSide(self._state, access, self._replies, self._asking)
+        self._server_side = ServerSide(self._state, access, self._asking)
+        self._notices = ServerNotices(self._state, access, self._replies, self._asking)
         self._joining: Joining | None = None
 
     @property
@@ -141,7 +144,7 @@ class Session:
         elif type(m) is Request:
             self._asking.request(m, at, out)
         else:
-            self._server_side.notification(m, at, out)  # type: ignore[arg-type]
+            self._notices.notification(m, at, out)  # type: ignore[arg-type]
 
     def _joined(self, m: Message, out: list[Command]) -> None:
         if self._joining is not None and (type(m) is Result or type(m) is Error) and is_own(m):

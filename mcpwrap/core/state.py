@@ -15,17 +15,12 @@ from mcpwrap.core.entry import Entry
 from mcpwrap.core.facts import Once
 from mcpwrap.core.jsonrpc import Id, Json, Notification, encode
 from mcpwrap.core.listing import narrowed
-from mcpwrap.core.methods import INPUT_METHODS, LEGACY, SPEC_METHODS, Method
+from mcpwrap.core.methods import INPUT_METHODS, LEGACY, SPEC_METHODS
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.pins import PinGuard, reduced
 from mcpwrap.core.redact import redact
 from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, Reason, Rule, RuleTable, Selection, ServerRules
 from mcpwrap.core.world import World
-
-VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
-CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
-CLIENT_KEY: Final = "io.modelcontextprotocol/clientInfo"
-SERVER_KEY: Final = "io.modelcontextprotocol/serverInfo"
-SUBSCRIPTION_KEY: Final = "io.modelcontextprotocol/subscriptionId"
 
 DECISIONS_KEPT: Final = 4096
 """Names whose decision is kept; a client that floods with names makes us decide anew, not grow."""
@@ -38,35 +33,6 @@ IN_FLIGHT_LIMIT: Final = 20_000
 
 CANCELLED_KEPT: Final = 1024
 """Cancelled calls whose late answer is still awaited, so that their ids can't be taken for new ones."""
-
-
-class Pending(msgspec.Struct):
-    """A request that was forwarded and isn't answered yet. `at` is monotonic seconds; `ref` is "" where no record was written."""
-
-    id: Id
-    method: str
-    row: Method | None
-    revision: str
-    modern: bool
-    at: float
-    ref: str = ""
-    name: str = ""
-    outcome: Outcome = Outcome.ALLOW
-    token: Id | None = None
-    call_key: bytes = b""
-    cancelled: bool = False
-    listen: Json | None = None
-    """the ``notifications`` that a ``subscriptions/listen`` asked for"""
-    batch: str = ""
-    """the first ref of the batch it came in; "" outside of batches"""
-    quiet_ack: bool = False
-    """the acknowledgment was given already"""
-    first: bool = True
-    """it asks for the beginning of a list"""
-    result_limit: int | None = None
-    """longest answer that its budgets permit, in bytes"""
-    asks: tuple[str, ...] = ()
-    """the refs of the records that permit what its answer asks of the client"""
 
 
 class State(msgspec.Struct):
