@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from mcpwrap.audit.writer import AuditWriter
-from mcpwrap.cli.installation import Late
+from mcpwrap.cli.late import Late, typed_passphrase
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.errors import ConfigError, UsageError
-from mcpwrap.identity.vault import Places
+from mcpwrap.identity.vault import Places, Vault
 from mcpwrap.policy.folders import Folders, folders, read_config, read_site, refuse_inside_project
 from mcpwrap.policy.load import (
     ProjectPolicy,
@@ -33,6 +33,9 @@ from mcpwrap.policy.trust import Standing, TrustStore, standing
 from mcpwrap.runtime.door import Door
 
 USER_FILE: Final = "config.toml"
+
+KEYRING: Final = "keyring"
+"""How the vault's key is kept where the person's own file says nothing."""
 
 EXAMPLE: Final = """\
 version = 1
@@ -66,7 +69,10 @@ class Here:
         except FileNotFoundError as error:
             raise UsageError("the working directory doesn't exist any more", hint="change to one that does") from error
         ours = folders(os.environ)
-        return cls(os.environ, cwd, str(Path("~").expanduser()), ours, Door(Places(ours.state, ours.data), os.environ))
+        door = Door(Places(ours.state, ours.data), os.environ)
+        here = cls(os.environ, cwd, str(Path("~").expanduser()), ours, door)
+        door.passphrase = lambda: typed_passphrase(here)
+        return here
 
     @property
     def seal(self) -> Late:
@@ -81,13 +87,17 @@ class Here:
             ConfigError: that file can't be used.
         """
         user = self.user()
-        return user.vault if user is not None else DEFAULT_VAULT
+        return user.vault if user is not None else KEYRING
 
     @property
-    def vault_chosen(self) -> bool:
-        """True where the person's own file says how the key is kept."""
-        user = self.user()
-        return user is not None and user.vault_chosen
+    def vault(self) -> Vault:
+        """The vault, open.
+
+        Raises:
+            VaultError: it can't be opened, or there is none.
+            ConfigError: the person's own file can't be used.
+        """
+        return self.door.open(self.vault_setting)
 
     @property
     def store(self) -> TrustStore:

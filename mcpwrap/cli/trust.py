@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from mcpwrap.cli import caller, completion, installation, trust_view
+from mcpwrap.cli import caller, completion, opened, trust_view
 from mcpwrap.cli.here import Found, Here, look, need, read_files
 from mcpwrap.cli.screen import Ink, columns, day, error_text
 from mcpwrap.core.visible import spell_out
@@ -83,7 +83,7 @@ def trust(project: str | None, wanted: str | None, name: str | None, command: tu
         click.echo(f"{_title(offer)} is trusted already; nothing changed")
         return 0
     if scripted:
-        installation.ensure(here, None)
+        opened.vault_for(here, opened.Script(), make=True)
         ink = Ink.of(sys.stdout)
         click.echo("\n".join(_shown(offer, width=100, ink=ink)))
         _store(offer, how=_scripted_note(here))
@@ -95,7 +95,7 @@ def trust(project: str | None, wanted: str | None, name: str | None, command: tu
         if not _accepted(terminal, offer, ink):
             terminal.show(_declined_text(offer) + "\n")
             return DECLINED
-        installation.ensure(here, terminal)
+        opened.vault_for(here, opened.Person(terminal), make=True)
         _store(offer, how="on a terminal")
         terminal.show(_stored_text(offer) + "\n")
     return 0

@@ -75,14 +75,21 @@ class Network(msgspec.Struct, frozen=True):
 
 def described(wanted: Wanted) -> str:
     """What a credential is, for records and messages: never its value."""
+    return f"{_source_of(wanted)}, by {wanted.via}"
+
+
+def _source_of(wanted: Wanted) -> str:
     match wanted.source:
         case FromLogin(resource, scope):
-            what = f"login for {resource}" if resource else "login"
+            return f"login{' for ' + resource if resource else ''}{_scoped(scope)}"
         case FromSecret(name):
-            what, scope = f"secret `{name}`", ()
+            return f"secret `{name}`"
         case Minted(scope, ttl_s):
-            what = f"minted for {ttl_s} s"
-    return f"{what}{', scope ' + ' '.join(scope) if scope else ''}, by {wanted.via}"
+            return f"minted for {ttl_s} s{_scoped(scope)}"
+
+
+def _scoped(scope: tuple[str, ...]) -> str:
+    return f", scope {' '.join(scope)}" if scope else ""
 
 
 class Bearer(msgspec.Struct, frozen=True):

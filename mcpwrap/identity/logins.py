@@ -166,7 +166,8 @@ class LoginStore:
         Raises:
             StateError: it can't be stored.
         """
-        with self._writing():
+        ensure_private(self._folder)
+        with locked(self._folder):
             self._write(card)
 
     def update_card(self, card: Card) -> None:
@@ -176,7 +177,8 @@ class LoginStore:
             VaultError: it was taken away.
             StateError: it can't be stored.
         """
-        with self._writing():
+        ensure_private(self._folder)
+        with locked(self._folder):
             if not self._vault.counts(_KIND, card.key):
                 raise VaultError("the login was taken away", hint="mcpwrap login")
             self._write(card)
@@ -210,7 +212,8 @@ class LoginStore:
         Raises:
             StateError: it can't be taken away.
         """
-        with self._writing():
+        ensure_private(self._folder)
+        with locked(self._folder):
             there = os.path.lexists(self.path(key))
             try:
                 if there or self._vault.counts(_KIND, key):
@@ -245,12 +248,6 @@ class LoginStore:
         """The vault's item with the secrets of `key`."""
         size, _, rest = key.partition(":")
         return Item(_KIND, rest[int(size) :], rest[: int(size)])
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        ensure_private(self._folder)
-        with locked(self._folder):
-            yield
 
 
 def card_path(state: str, key: str) -> str:

@@ -160,7 +160,7 @@ class Run:
         events: list[Event] = [*self._tokens(at), NoticeChanged(found.notice, at)]
         if self._starting:
             self._starting = False
-            return [*events, ServerBegan(found.rules, at, self._world(found))], pipes
+            return [PolicyChanged(found.rules, at, self._world(found)), *events, ServerBegan(at)], pipes
         say(f"{self._name} goes on")
         self.note("started", found.notice)
         return [*events, ServerStarted(found.rules, at, self._world(found))], pipes

@@ -7,7 +7,7 @@ keyring silent) is tried again after a while, so that the session goes on by its
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,7 @@ from mcpwrap.identity.vault import Places
 
 if TYPE_CHECKING:
     from mcpwrap.identity.vault import Vault
+    from mcpwrap.secret import Secret
 
 AGAIN_AFTER_S: Final = 5.0
 """When a vault that couldn't be opened is tried again."""
@@ -29,6 +30,8 @@ class Door:
 
     def __init__(self, places: Places, env: Mapping[str, str]) -> None:
         self.places = places
+        self.passphrase: Callable[[], Secret | None] = lambda: None
+        """asks a person for the vault's passphrase, where there can be one"""
         self._env = env
         self._vault: Vault | None = None
         self._opened_by: object = None
@@ -47,11 +50,13 @@ class Door:
         if by == self._opened_by and self._error is not None and monotonic() < self._again_at:
             raise self._error
         from mcpwrap.identity.keys import open_vault  # noqa: PLC0415 - only where something is sealed
+        from mcpwrap.identity.passphrase import VARIABLE  # noqa: PLC0415 - see above
 
         self._vault, self._error, self._opened_by = None, None, by
         began = monotonic()
         try:
-            self._vault = open_vault(self.places, setting, self._env)
+            asks = setting == "passphrase" and not self._env.get(VARIABLE)
+            self._vault = open_vault(self.places, setting, self._env, passphrase=self.passphrase() if asks else None)
         except VaultError as error:
             self._error = error
             took = monotonic() - began

@@ -1,8 +1,8 @@
 """The private folder of one run, for what its server reads: token files and the socket (IDENTITY.md §2 and §4).
 
 It lies in the user's runtime folder (``/run/user/UID``, in memory) where there is one, else below our own state. A Unix socket's
-path has at most some 100 bytes; where the folder is deeper, the socket lies in one of its own in the temporary folder, 0700 and with
-a random name: nobody can know or prepare it.
+path has at most some 100 bytes; where the folder is deeper, the socket lies in one of its own in the temporary folder, 0700, with a
+random name: nobody can know or prepare it.
 """
 
 from __future__ import annotations

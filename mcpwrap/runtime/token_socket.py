@@ -1,8 +1,8 @@
 """The shim's end of ``MCPWRAP_TOKEN_SOCKET``: a server, or a script of it, asks for its current token (IDENTITY.md §4, `helper`).
 
-One connection is one question: one JSON line comes, one goes back (`mcpwrap.identity.asking`). The socket is 0600 in a 0700 folder
-and the peer's user is checked: that keeps other users out, not this user's processes. Of those, only the server's own may have more
-than minted tokens.
+One connection is one question: one JSON line comes, one goes back (`mcpwrap.identity.socket_protocol`). The socket is 0600 in a
+0700 folder and the peer's user is checked: that keeps other users out, not this user's processes. Of those, only the server's own
+may have more than minted tokens.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mcpwrap.core.credentials import Issued
 from mcpwrap.errors import StateError
 from mcpwrap.files import reason
-from mcpwrap.identity.asking import QUESTION_LIMIT, answer, peer_of, question
+from mcpwrap.identity.socket_protocol import QUESTION_LIMIT, TIME_S, Given, Refused, decode_question, encode, peer
 from mcpwrap.runtime.proctable import is_below
 
 if TYPE_CHECKING:
-    from mcpwrap.core.credentials import Failed, Issued
-
-ASK_S: Final = 5.0
-"""How long a question may take to arrive."""
+    from mcpwrap.core.credentials import Failed
 
 BACKLOG: Final = 64
 OPEN_LIMIT: Final = 64
@@ -87,18 +85,23 @@ class TokenSocket:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open += 1
         try:
-            peer = peer_of(writer.get_extra_info("socket"))
-            if self._open > OPEN_LIMIT or peer is None or peer.uid != os.geteuid():
+            pid, uid = peer(writer.get_extra_info("socket"))
+            if self._open > OPEN_LIMIT or uid != os.geteuid():
                 return
-            async with asyncio.timeout(ASK_S):
-                line = await reader.readline()
-            root = self._server_pid()
-            within = root > 0 and peer.pid > 0 and is_below(peer.pid, root)
-            writer.write(answer(self._asked(question(line), within=within)))
-            async with asyncio.timeout(ASK_S):
+            async with asyncio.timeout(TIME_S):
+                question = decode_question(await reader.readline())
+                root = self._server_pid()
+                found = self._asked(question.credential, within=root > 0 and is_below(pid, root))
+                writer.write(encode(_said(found)))
                 await writer.drain()
         except (OSError, ValueError, TimeoutError):
             pass  # whoever asked so gets no answer
         finally:
             self._open -= 1
             writer.close()
+
+
+def _said(found: Issued | Failed) -> Given | Refused:
+    if isinstance(found, Issued):
+        return Given(found.value.reveal(), None if found.expires_at is None else int(found.expires_at), found.name)
+    return Refused(found.why, found.hint)
