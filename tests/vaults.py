@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 
-from mcpwrap.identity.vault import Header, Places, Vault, check_of, create
+from mcpwrap.identity.vault import Header, Places, Vault, create
 from mcpwrap.policy.folders import folders
 
 KEY_FILE = "vault.key"
@@ -54,7 +54,7 @@ def make_vault(env: Mapping[str, str]) -> Vault:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.write_bytes(b64encode(key) + b"\n")
     path.chmod(0o600)
-    return create(places_of(env), Header("file", str(path), epoch, check_of(key, epoch)), key)
+    return create(places_of(env), Header("file", str(path), epoch), key)
 
 
 def vault_of(env: Mapping[str, str]) -> Vault:

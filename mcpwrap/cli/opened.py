@@ -192,6 +192,7 @@ def _made(here: Here, asker: Asker, setting: str) -> Vault:
         if not asker.confirm("Keep it in that file?"):
             raise
         setting = f"file:{path}"
+        ensure_private(str(path.parent))
         make_vault(places(here), setting, here.env)
         configure(here, setting)
         asker.show(f"the key lies in {path} now, and your config.toml says so")

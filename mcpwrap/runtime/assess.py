@@ -214,9 +214,12 @@ class _Sealed:
         if not os.path.lexists(path):
             return NoSeal(StateError("nothing is recorded"))
         try:
-            return self._door.open(self._setting)
+            vault = self._door.open(self._setting)
+            # a ledger that can't be used is no reason to trust again: it wouldn't help
+            vault.counts("", "")
         except StateError as error:
             return NoSeal(error)
+        return vault
 
 
 def _login(

@@ -1,4 +1,4 @@
-"""A program of the same user against what mcpwrap recorded: forging, editing, putting back, taking away (POLICY.md §5, ATTACKS.md host)."""
+"""A program of the same user against what mcpwrap recorded: forged, edited, put back, taken away (POLICY.md §5; ATTACKS.md, host)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_record_written_by_another_program_is_no_trust(arena: Arena) -> None:
     forged = json.loads(payload) | {"accepted_at": "2030-01-01T00:00:00+00:00"}
     key = os.urandom(32)
     vault = vault_of(arena.project.env)
-    stranger = Vault(vault.places, msgspec.structs.replace(vault.header, check=check_of(key, vault.header.epoch)), key)
+    stranger = Vault(vault.places, msgspec.structs.replace(vault.header, check=check_of(key, vault.header)), key)
     for sealed in (
         payload,  # as the version before the vault wrote it
         honest.sealed[: 1 + 8 + 32] + json.dumps(forged).encode(),
@@ -141,7 +141,8 @@ def test_another_key_opens_nothing(arena: Arena) -> None:
 def test_a_header_of_the_attackers_own_makes_nothing_count(arena: Arena) -> None:
     arena.set_up()
     key, epoch = os.urandom(32), "ee" * 16
-    header = Header("file", str(key_file_of(arena.project.env)), epoch, check_of(key, epoch))
+    header = Header("file", str(key_file_of(arena.project.env)), epoch)
+    header = msgspec.structs.replace(header, check=check_of(key, header))
     Path(places_of(arena.project.env).header).write_bytes(msgspec.json.encode(header))
     with arena.start() as shim:
         held_for(shim)

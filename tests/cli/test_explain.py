@@ -96,7 +96,7 @@ def test_the_steps_that_are_named_do_let_it_run(accepted: Project) -> None:
 
 
 def test_a_denial_of_the_persons_own_file_says_that_the_project_cannot_undo_it(accepted: Project, user_config: Path) -> None:
-    user_config.write_text('[servers."*"]\ndeny = ["read_*"]\n')
+    user_config.write_text(user_config.read_text() + '[servers."*"]\ndeny = ["read_*"]\n')
     code, text = explain(accepted, "files", "read_file")
     assert code == 4
     assert f"{user_config}:2  deny  deny" in text

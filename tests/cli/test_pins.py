@@ -397,7 +397,7 @@ def test_the_project_may_be_named_before_and_after_the_word(scripts: Project, tm
 
 
 def test_servers_of_no_project_are_accepted_into_the_persons_own_state(project: Project, user_config: Path, tmp_path: Path) -> None:
-    user_config.write_text('[trust]\nscripted = true\n[servers.mine]\ncommand = ["/bin/sh"]\nallow = ["*"]\n')
+    user_config.write_text(user_config.read_text() + '[servers.mine]\ncommand = ["/bin/sh"]\nallow = ["*"]\n')
     own = Project(tmp_path.resolve(), project.home, project.command)
     own.trust()
     root = str(user_config.parent.resolve())
