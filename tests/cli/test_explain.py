@@ -99,7 +99,7 @@ def test_a_denial_of_the_persons_own_file_says_that_the_project_cannot_undo_it(a
     user_config.write_text(user_config.read_text() + '[servers."*"]\ndeny = ["read_*"]\n')
     code, text = explain(accepted, "files", "read_file")
     assert code == 4
-    assert f"{user_config}:2  deny  deny" in text
+    assert f"{user_config}:6  deny  deny" in text
     assert 'add "!read_file" to the `deny` that has "read_*", ' in text
     assert "it tightens from outside; the project's file can't undo it" in text
     assert "mcpwrap trust" not in text
