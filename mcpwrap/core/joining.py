@@ -47,7 +47,7 @@ class Joining:
         """Take the server's answer to one of our own requests; True once the session is live."""
         state = self._state
         if m.id == _DISCOVER and type(m) is Result:
-            state.greeting(m.result, out)
+            state.greeting("server/discover", m.result, out)
             self._live(out)
             return True
         if m.id == _DISCOVER:
@@ -62,7 +62,7 @@ class Joining:
             )
             return False
         state.legacy_revision = m.result["protocolVersion"]
-        greeting = state.greeting(m.result, out)
+        greeting = state.greeting("initialize", m.result, out)
         if state.handshake is None:
             state.adapted = greeting
         out.append(ToServer(encode({"jsonrpc": "2.0", "method": "notifications/initialized"})))

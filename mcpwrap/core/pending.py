@@ -34,5 +34,7 @@ class Pending(msgspec.Struct):
     """it asks for the beginning of a list"""
     result_limit: int | None = None
     """longest answer that its budgets permit, in bytes"""
+    sets: Json | None = None
+    """the parameters of what is set up again where the server is restarted (`Holds.KEPT`)"""
     asks: tuple[str, ...] = ()
     """the refs of the records that permit what its answer asks of the client"""
