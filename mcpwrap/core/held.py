@@ -106,7 +106,7 @@ def _identity() -> Json:
 def _listen(state: State, m: Request, revision: str, out: list[Command]) -> None:
     wanted = m.params.get("notifications")
     kept: dict[str, Any] = {k: v for k, v in wanted.items() if v is True} if isinstance(wanted, dict) else {}
-    state.calls[id_key(m.id)] = Pending(m.id, m.method, None, revision, True, 0.0, listen=kept)
+    state.calls[id_key(m.id)] = Pending(m.id, m.method, None, revision, True, 0.0, listen=kept, acknowledged=True)
     out.append(
         ToClient(
             encode(

@@ -28,8 +28,10 @@ class Pending(msgspec.Struct):
     """the ``notifications`` that a ``subscriptions/listen`` asked for"""
     batch: str = ""
     """the first ref of the batch it came in; "" outside of batches"""
+    acknowledged: bool = False
+    """the client has the acknowledgment"""
     quiet_ack: bool = False
-    """the acknowledgment was given already"""
+    """the next acknowledgment is one that the client has already"""
     first: bool = True
     """it asks for the beginning of a list"""
     result_limit: int | None = None

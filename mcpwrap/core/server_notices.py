@@ -136,6 +136,7 @@ class ServerNotices:
                 if pending.quiet_ack:
                     pending.quiet_ack = False
                     return "acknowledged already"
+                pending.acknowledged = True
                 return ""
 
     def _subscription(self, m: Notification) -> Pending | None:
