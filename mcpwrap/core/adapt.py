@@ -66,7 +66,7 @@ def request(state: State, m: Request, out: list[Command]) -> bool:
     if m.method == "subscriptions/listen":
         wanted = m.params.get("notifications")
         kept = {k: True for k in _FLAGS.values() if isinstance(wanted, dict) and wanted.get(k) is True}
-        state.calls[id_key(m.id)] = Pending(m.id, m.method, None, MODERN[-1], True, 0.0, listen=kept)
+        state.calls[id_key(m.id)] = Pending(m.id, m.method, None, MODERN[-1], True, 0.0, listen=kept, acknowledged=True)
         acknowledged = {"_meta": {SUBSCRIPTION_KEY: m.id}, "notifications": kept}
         method = "notifications/subscriptions/acknowledged"
         out.append(ToClient(encode({"jsonrpc": "2.0", "method": method, "params": acknowledged})))

@@ -18,9 +18,8 @@ from mcpwrap.core.jsonrpc import (
     miscased,
 )
 from mcpwrap.core.listing import OWN_PREFIX, STATUS_TOOL
-from mcpwrap.core.meta import CLIENT_KEY, VERSION_KEY
+from mcpwrap.core.meta import CLIENT_KEY, VERSION_KEY, holds_ours, without_ours
 from mcpwrap.core.methods import MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
-from mcpwrap.core.redact import redact
 from mcpwrap.core.rules import NAME_LIMIT, Outcome, ServerRules
 from mcpwrap.core.state import IN_FLIGHT_LIMIT, State
 from mcpwrap.core.state import denial as own_denial
@@ -41,6 +40,7 @@ class ClientSide:
         to_server = Forwarding(state)
         self._admit, self._forward, self._with_inputs = to_server.admit, to_server.forward, to_server.with_inputs
         self._refuse, self._invalid, self._unasked = to_server.refuse, to_server.invalid, to_server.unasked
+        self._tokenless = to_server.tokenless
         self._judges: dict[Matched, _Judge] = {
             Matched.ALWAYS: self._always,
             Matched.TOOL: self._tool,
@@ -68,6 +68,9 @@ class ClientSide:
         meta = message.params.get("_meta")
         if type(meta) is not dict:
             meta = {}
+        elif holds_ours(meta):
+            message = without_ours(message)
+            meta = message.params["_meta"]
         version = meta.get(VERSION_KEY)
         modern = version is not None
         if modern:
@@ -111,8 +114,9 @@ class ClientSide:
             self._invalid(m, "`name` must be a string and `arguments` an object", out)
             return
         if name.startswith(OWN_PREFIX):
-            if name == STATUS_TOOL and state.notice:
-                out.append(ToClient(denial.spoken(m.id, state.notice, modern=a.modern, failed=False)))
+            if name == STATUS_TOOL and (state.notice or state.tokenless):
+                text = "\n".join(filter(None, (state.notice, state.tokenless)))
+                out.append(ToClient(denial.spoken(m.id, text, modern=a.modern, failed=False)))
                 return
             decision, shown = own_denial(f"names that begin with `{OWN_PREFIX}` are mcpwrap's own"), False
         else:
@@ -123,13 +127,15 @@ class ClientSide:
                 decision, shown = state.pinned(why), False
         outcome = decision.outcome
         if outcome is Outcome.DENY:
-            ref = self._refuse(m, decision, out, event="call", tool=name[:NAME_LIMIT], arguments=redact(arguments, whole=False))
+            ref = self._refuse(
+                m, decision, out, event="call", tool=name[:NAME_LIMIT], arguments=state.redact(arguments, whole=False)
+            )
             if shown:
                 out.append(ToClient(denial.spoken(m.id, denial.refused(name, decision, ref), modern=a.modern)))
             else:
                 out.append(ToClient(denial.unknown_tool(m.id, name[:200], ref)))
         elif outcome is Outcome.ASK:
-            ref = self._refuse(m, decision, out, event="call", tool=name, arguments=redact(arguments, whole=True))
+            ref = self._refuse(m, decision, out, event="call", tool=name, arguments=state.redact(arguments, whole=True))
             out.append(ToClient(denial.spoken(m.id, denial.nobody_to_ask(name, ref), modern=a.modern)))
         else:
             self._admit(m, a, decision, out, tool=name, arguments=arguments)
@@ -158,7 +164,7 @@ class ClientSide:
             return
         decision = self._access.resource(uri, a.at)
         if decision.outcome is Outcome.DENY:
-            ref = self._refuse(m, decision, out, event="call", uri=redact(uri[:NAME_LIMIT], whole=True))
+            ref = self._refuse(m, decision, out, event="call", uri=self._state.redact(uri[:NAME_LIMIT], whole=True))
             out.append(ToClient(denial.unknown_resource(m.id, uri[:NAME_LIMIT], ref, modern=a.modern)))
         elif decision.outcome is Outcome.ASK:
             self._unasked(m, decision, out, "this resource", uri=uri)
@@ -195,6 +201,9 @@ class ClientSide:
         wanted = m.params.get("notifications")
         if type(wanted) is not dict or miscased(wanted, _LISTENED):
             self._invalid(m, "`notifications` must be an object with names as the specification spells them", out)
+            return
+        if self._state.tokenless and (wanted.get("resourceSubscriptions") or wanted.get("taskIds")):
+            self._tokenless(m, a, m.method, out)
             return
         kept = self._access.listened(wanted)
         changed = kept != wanted

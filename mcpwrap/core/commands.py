@@ -14,6 +14,10 @@ class ToServer(msgspec.Struct, frozen=True, gc=False):
     line: bytes
     refs: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        # a token may stand in it
+        return f"ToServer({len(self.line)} bytes, {self.refs})"
+
 
 class ToClient(msgspec.Struct, frozen=True, gc=False):
     """Send one line (without line feed), and only once the records of `refs` were written."""

@@ -17,10 +17,9 @@ from mcpwrap.core.jsonrpc import (
     Request,
     encode,
 )
-from mcpwrap.core.meta import CAPABILITIES_KEY
+from mcpwrap.core.meta import CAPABILITIES_KEY, with_tokens
 from mcpwrap.core.methods import Holds, Method
 from mcpwrap.core.pending import Pending
-from mcpwrap.core.redact import redact
 from mcpwrap.core.rules import Decision, Outcome
 from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
@@ -67,6 +66,12 @@ class Forwarding:
     ) -> None:
         """Record that `decision` permits the call, then forward it; `counted` says that its budgets were counted already."""
         state = self._state
+        if state.tokenless:
+            target = {"tool": tool, "uri": state.redact(uri, whole=True), "prompt": prompt, "task": task}
+            if arguments is not None:
+                target["arguments"] = state.redact(arguments, whole=False)
+            self.tokenless(m, a, tool or prompt or m.method, out, **target)
+            return
         call_key = b""
         if a.row.holds is Holds.INPUT and (a.modern or "inputResponses" in m.params):
             call_key = _call_key(m)
@@ -87,11 +92,11 @@ class Forwarding:
                     ref=ref,
                     request_id=m.id,
                     tool=tool,
-                    uri=redact(uri, whole=True),
+                    uri=self._state.redact(uri, whole=True),
                     prompt=prompt,
                     task=task,
                     reasons=decision.reasons,
-                    arguments=redact(arguments, whole=whole) if arguments is not None else msgspec.UNSET,
+                    arguments=self._state.redact(arguments, whole=whole) if arguments is not None else msgspec.UNSET,
                     client=state.client,
                     trace=trace[:200] if type(trace) is str else "",
                 )
@@ -110,7 +115,8 @@ class Forwarding:
         )
         if decision.outcome is Outcome.LOG:
             state.announce(
-                out, f"{state.server} › {tool or redact(uri, whole=True) or prompt or m.method} runs, logged (ref {ref})"
+                out,
+                f"{state.server} › {tool or state.redact(uri, whole=True) or prompt or m.method} runs, logged (ref {ref})",
             )
 
     def forward(
@@ -139,6 +145,10 @@ class Forwarding:
         pending.result_limit = result_limit
         if a.row.holds in PINNED:
             pending.first = m.params.get("cursor") is None
+        elif a.row.holds is Holds.KEPT:
+            pending.sets = {name: m.params[name] for name in ("level", "uri") if name in m.params}
+            if m.method == "resources/unsubscribe":
+                state.established.did(m.method, pending.sets)
         state.calls[a.key] = pending
         if a.modern and state.closed:
             kept = state.narrow(a.meta.get(CAPABILITIES_KEY))
@@ -147,6 +157,8 @@ class Forwarding:
                 params = {**base, "_meta": {**a.meta, CAPABILITIES_KEY: kept}}
         if state.adapted is not None and a.modern:
             params = adapt.params(m.params if params is None else params)
+        if state.tokens_in_meta:
+            params = with_tokens(m.method, m.params if params is None else params, state.tokens_in_meta)
         line = m.encoded if params is None or params is m.params else encode({**m.body, "params": params})
         out.append(ToServer(line, (ref,) if ref else ()))
 
@@ -169,6 +181,16 @@ class Forwarding:
         if inputs is None or not inputs.declined:
             return params
         return {**params, "inputResponses": {**(given or {}), **inputs.declined}}
+
+    def tokenless(self, m: Request, a: Arrival, what: str, out: list[Command], **target: Any) -> None:
+        """Refuse what is permitted, since a credential can't be had."""
+        why = self._state.tokenless
+        ref = self.refuse(m, own_denial(why), out, event="call", **target)
+        text = denial.tokenless(what[:200], why, ref)
+        if m.method == "tools/call":
+            out.append(ToClient(denial.spoken(m.id, text, modern=a.modern)))
+        else:
+            out.append(ToClient(denial.error(m.id, denial.REFUSED, text)))
 
     def refuse(self, m: Request, decision: Decision, out: list[Command], *, event: str, **target: Any) -> str:
         return self._state.refused(

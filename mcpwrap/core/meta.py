@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from mcpwrap.core.jsonrpc import Json, encode, fold
+from msgspec.structs import replace
+
+from mcpwrap.core.jsonrpc import Error, Json, Notification, Request, Result, encode, fold
 from mcpwrap.secret import Secret
 
 VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
@@ -18,6 +20,8 @@ CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
 CLIENT_KEY: Final = "io.modelcontextprotocol/clientInfo"
 SERVER_KEY: Final = "io.modelcontextprotocol/serverInfo"
 SUBSCRIPTION_KEY: Final = "io.modelcontextprotocol/subscriptionId"
+
+_Asking = TypeVar("_Asking", Request, Notification)
 
 PREFIX: Final = "mcpwrap/"
 """Begins the names that are ours, in any case."""
@@ -44,9 +48,11 @@ def holds_ours(meta: Any) -> bool:
     return type(meta) is dict and not meta.keys() <= _OTHERS and any(map(is_ours, meta))
 
 
-def without_ours(params: Json) -> Json:
-    """`params` without the names in their ``_meta`` that are ours."""
-    return {**params, "_meta": {name: value for name, value in params["_meta"].items() if not is_ours(name)}}
+def without_ours(m: _Asking) -> _Asking:
+    """A client's message whose ``_meta`` `holds_ours`, without that."""
+    params = {**m.params, "_meta": _others(m.params["_meta"])}
+    body = {**m.body, "params": params}
+    return replace(m, params=params, body=body, encoded=encode(body))
 
 
 def with_tokens(method: str, params: Json, tokens: Mapping[str, Secret]) -> Json:
@@ -58,21 +64,35 @@ def with_tokens(method: str, params: Json, tokens: Mapping[str, Secret]) -> Json
     return {**params, "_meta": {**(meta if type(meta) is dict else {}), **given}}
 
 
-def taken_back(body: Json, encoded: bytes) -> Json | None:
-    """A server's message without what it says back of our names, in whatever ``_meta`` of it; None where there is nothing."""
-    if _ours_in(encoded) is None:
-        return None
-    kept: Json = _cleaned(body)
-    return kept if encode(kept) != encoded else None
+def taken_back(m: _Asking) -> _Asking:
+    """A server's message without what it says back under our names, in whatever ``_meta``."""
+    if _ours_in(m.encoded) is None:
+        return m
+    body = _cleaned(m.body)
+    return replace(m, params=body.get("params") or {}, body=body, encoded=encode(body))
+
+
+def taken_from(m: Result | Error) -> Result | Error:
+    """The same of an answer; of an error also what stands in its data."""
+    if _ours_in(m.encoded) is None:
+        return m
+    body = _cleaned(m.body)
+    if isinstance(m, Result):
+        return Result(m.id, body["result"], body, encode(body))
+    data = body["error"].get("data")
+    if type(data) is dict:
+        body["error"]["data"] = _others(data)
+    return Error(m.id, body["error"], body, encode(body))
+
+
+def _others(meta: Json) -> Json:
+    return {name: value for name, value in meta.items() if not is_ours(name)}
 
 
 def _cleaned(value: Any) -> Any:
     # (its depth is bounded by the parser)
     if type(value) is dict:
         return {
-            name: _cleaned({key: each for key, each in inner.items() if not is_ours(key)})
-            if name == "_meta" and type(inner) is dict
-            else _cleaned(inner)
-            for name, inner in value.items()
+            name: _cleaned(_others(inner) if name == "_meta" and type(inner) is dict else inner) for name, inner in value.items()
         }
     return [_cleaned(each) for each in value] if type(value) is list else value

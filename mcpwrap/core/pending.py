@@ -28,11 +28,15 @@ class Pending(msgspec.Struct):
     """the ``notifications`` that a ``subscriptions/listen`` asked for"""
     batch: str = ""
     """the first ref of the batch it came in; "" outside of batches"""
+    acknowledged: bool = False
+    """the client has the acknowledgment"""
     quiet_ack: bool = False
-    """the acknowledgment was given already"""
+    """the next acknowledgment is one that the client has already"""
     first: bool = True
     """it asks for the beginning of a list"""
     result_limit: int | None = None
     """longest answer that its budgets permit, in bytes"""
+    sets: Json | None = None
+    """the parameters of what is set up again where the server is restarted (`Holds.KEPT`)"""
     asks: tuple[str, ...] = ()
     """the refs of the records that permit what its answer asks of the client"""

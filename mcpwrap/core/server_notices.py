@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mcpwrap.core import adapt
+from mcpwrap.core import adapt, meta
 from mcpwrap.core.access import Access
 from mcpwrap.core.asking import Asking
 from mcpwrap.core.client_replies import ClientReplies
@@ -52,6 +52,8 @@ class ServerNotices:
     def notification(self, m: Notification, at: float, out: list[Command]) -> None:
         """Judge a notification of the server's: forward it, or drop it."""
         state = self._state
+        if state.tokens_in_meta:
+            m = meta.taken_back(m)
         refs: tuple[str, ...] = ()
         row = lookup(state.legacy_or_latest(), "server", m.method) or lookup(MODERN[-1], "server", m.method)
         if row is None or not row.is_notification:
@@ -102,6 +104,7 @@ class ServerNotices:
             raise Unfit(why)
         if len(m.encoded) > TEXT_LIMIT and m.method in _TEXTS:
             raise Unfit(f"longer than {TEXT_LIMIT} bytes")
+        state.established.told(task, m.params)
         return self._asking.task_body(task, m.params, at, out)
 
     def _unwanted(self, row: Method, m: Notification, out: list[Command]) -> str:
@@ -133,6 +136,7 @@ class ServerNotices:
                 if pending.quiet_ack:
                     pending.quiet_ack = False
                     return "acknowledged already"
+                pending.acknowledged = True
                 return ""
 
     def _subscription(self, m: Notification) -> Pending | None:

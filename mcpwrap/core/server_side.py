@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mcpwrap.core import adapt, denial
+from mcpwrap.core import adapt, denial, meta
 from mcpwrap.core.access import Access
 from mcpwrap.core.asking import NOT_IN_LEGACY, Asking
 from mcpwrap.core.commands import Command, Record, ToClient
 from mcpwrap.core.contents import followed
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import (
+    INVALID_PARAMS,
     URL_ELICITATION_REQUIRED,
     Error,
     Json,
@@ -61,6 +62,7 @@ class ServerSide:
         self._asking = asking
         self._lists = Lists(state, access)
         self._checks: dict[Holds, Callable[[Pending, Json, float, list[Command]], Json]] = {
+            Holds.KEPT: self._kept,
             Holds.HANDSHAKE: self._handshake,
             Holds.DISCOVERY: self._discovery,
             Holds.INPUT: self._input,
@@ -88,6 +90,8 @@ class ServerSide:
         if why := self._too_long(pending, m):
             self._unfit(pending, Unfit(why, policy=True), at, m, out)
             return
+        if state.tokens_in_meta:
+            m = meta.taken_from(m)
         if isinstance(m, Error):
             self._error(pending, m, at, out)
             return
@@ -160,6 +164,9 @@ class ServerSide:
             out.append(ToClient(denial.broken(p.id, f"{unfit} (ref {ref})")))
 
     def _error(self, p: Pending, m: Error, at: float, out: list[Command]) -> None:
+        if p.row is not None and p.row.holds is Holds.TASK_STATE and m.error["code"] == INVALID_PARAMS:
+            # the server doesn't know the task any more
+            self._state.established.told(p.name, {"status": "failed"})
         data = m.error.get("data")
         carries_urls = m.error["code"] == URL_ELICITATION_REQUIRED or (
             type(data) is dict and any(fold(name) == "elicitations" for name in data)
@@ -182,10 +189,14 @@ class ServerSide:
         if version not in LEGACY:
             raise Unfit("the server chose a protocol revision that mcpwrap doesn't know")
         self._state.legacy_revision = version
-        return self._state.greeting(result, out)
+        return self._state.greeting(p.method, result, out)
 
     def _discovery(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
-        return self._state.greeting(result, out)
+        return self._state.greeting(p.method, result, out)
+
+    def _kept(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
+        self._state.established.did(p.method, p.sets or {})
+        return result
 
     # what an answer carries
 
@@ -210,6 +221,7 @@ class ServerSide:
         if p.method == "tools/call":
             created = result.get("task") if not p.modern else result if result.get("resultType") == "task" else None
             if type(created) is dict and type(created.get("taskId")) is str:
+                self._state.established.told(created["taskId"], created, made=True)
                 self._state.catalog.tasks.put(created["taskId"], p.name)
                 if p.result_limit is not None:
                     self._state.catalog.limits.put(created["taskId"], p.result_limit)
@@ -221,6 +233,7 @@ class ServerSide:
         if not p.modern and result.get("inputRequests") is not None:
             raise Unfit(NOT_IN_LEGACY)
         p.asks = self._asking.task_body(p.name, result, at, out)
+        self._state.established.told(p.name, {"status": "completed"} if p.method == "tasks/result" else result)
         for ref in p.asks:
             self._state.asked.put(ref, p.id)
         return result
