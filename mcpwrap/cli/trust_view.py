@@ -43,7 +43,7 @@ def _login(policy: ProjectPolicy, ink: Ink) -> list[str]:
     if not policy.issuer and not any(server.credentials for server in policy.servers.values()):
         return []
     place = f"  {policy.file}:{policy.issuer_line}" if policy.issuer else ""
-    return ["", f"  {ink('dim', 'signed in at'.ljust(_LABEL_WIDTH))} {spell_out(issuer_text(policy.issuer))}{place}"]
+    return ["", f"  {ink('dim', 'login'.ljust(_LABEL_WIDTH))}{spell_out(issuer_text(policy.issuer))}{place}"]
 
 
 def change(
