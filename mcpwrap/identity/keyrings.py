@@ -284,8 +284,10 @@ def choose(env: Mapping[str, str], bus: str = "", only: str = "") -> tuple[Backe
             except Exception:  # noqa: BLE001, S112 - whatever a keyring raises that can't work here
                 continue
     if not found:
-        if isinstance(why, Locked | Missing):
+        if isinstance(why, Locked):
             raise why
+        if isinstance(why, Missing):
+            raise VaultError(f"{NO_KEYRING}: {why}", hint=f"{why.hint}; or {INIT_HINT}") from why
         if only:
             raise VaultError(
                 f"the installation's key lies in the {only}, and that isn't here", hint="mcpwrap vault status"
