@@ -114,8 +114,7 @@ class LoginStore:
         path = self.path(key)
         try:
             check_private(self._folder)
-            payload = self._vault.unseal(_KIND, key, read_private(path, CARD_LIMIT))
-            card = msgspec.json.decode(payload, type=Card)
+            card = msgspec.json.decode(self._unseal(path, key), type=Card)
         except (StateError, ValueError) as error:
             if not os.path.lexists(path):
                 return None
@@ -224,6 +223,17 @@ class LoginStore:
                 self._unlink(key)
                 there = self._vault.remove(self.item(key)) or there
         return there
+
+    def _unseal(self, path: str, key: str) -> bytes:
+        sealed = read_private(path, CARD_LIMIT)
+        try:
+            return self._vault.unseal(_KIND, key, sealed)
+        except StateError:
+            # was a newer one stored since it was read?
+            newer = read_private(path, CARD_LIMIT)
+            if newer == sealed:
+                raise
+            return self._vault.unseal(_KIND, key, newer)
 
     def _unlink(self, key: str) -> None:
         try:
