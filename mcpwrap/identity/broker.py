@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mcpwrap.core.credentials import Bearer, Failed, FromLogin, FromSecret, Issued, Minted, Profile, Wanted
+from mcpwrap.core.credentials import Bearer, Failed, FromLogin, FromSecret, Issued, Minted, Network, Profile, Wanted
 from mcpwrap.errors import LoginError, McpwrapError, StateError, VaultError
 from mcpwrap.identity.grants import lending
-from mcpwrap.identity.http import Network
 from mcpwrap.identity.logins import Card, LoginStore
 from mcpwrap.identity.renewal import RENEW_AT, Renewal, Trouble, Usable, login_hint, shown, signed_out
 from mcpwrap.identity.signing import current_key, issuer_of

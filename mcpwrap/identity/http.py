@@ -32,6 +32,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from mcpwrap import __version__
+from mcpwrap.core.credentials import Network
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError
 from mcpwrap.secret import Secret
@@ -70,13 +71,6 @@ _URL: Final = re.compile(
 
 _SHOWN: Final = 300
 """Characters of a provider's text that are shown."""
-
-
-class Network(msgspec.Struct, frozen=True):
-    """How the network is reached: a proxy's address, and a file with certificates that count besides the system's; "" for none."""
-
-    proxy: str = ""
-    ca: str = ""
 
 
 class ProviderDown(LoginError):

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mcpwrap.core.credentials import FromLogin, Profile
+from mcpwrap.core.credentials import FromLogin, Network, Profile
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError, StateError
 from mcpwrap.identity import grants
 from mcpwrap.identity.clientauth import auth_of
-from mcpwrap.identity.http import Network, ProviderDown, ProviderSaid, client, post_form
+from mcpwrap.identity.http import ProviderDown, ProviderSaid, client, post_form
 from mcpwrap.identity.locks import Busy, Held, held
 from mcpwrap.identity.logins import AccessToken, Card, LoginSecrets, LoginStore, access_key
 
