@@ -57,12 +57,23 @@ def sign_in(vault: Vault, provider: Provider, *, profile: str = PROFILE, scopes:
         code_verifier=verifier,
         resource=API,
     )
-    return keep(vault, provider.issuer, answer["refresh_token"], profile=profile)
+    return keep(vault, provider.issuer, answer["refresh_token"], profile=profile, scopes=scopes)
 
 
-def keep(vault: Vault, issuer: str, refresh_token: str, *, profile: str = PROFILE, **more: Any) -> str:
+def keep(vault: Vault, issuer: str, refresh_token: str, *, profile: str = PROFILE, scopes: str = "", **more: Any) -> str:
     """Store a login with `refresh_token`; its key."""
-    card = Card(profile, issuer, "mcpwrap", "browser", "ann", email="ann@acme.example", groups=("developers",), refreshable=True)
+    card = Card(
+        profile,
+        issuer,
+        "mcpwrap",
+        "browser",
+        "ann",
+        email="ann@acme.example",
+        groups=("developers",),
+        scopes=tuple(scopes.split()),
+        resources=(API, ISSUES),
+        refreshable=True,
+    )
     fields = {
         "token_endpoint": f"{issuer}/token",
         "revocation_endpoint": f"{issuer}/token/revocation",
