@@ -490,7 +490,7 @@ def test_a_login_that_is_made_anew_is_not_ended_by_what_the_old_one_is_told(
 ) -> None:
     key = keep(vault, provider.issuer, "older")
     meanwhile(lambda: keep(vault, provider.issuer, "newer"))
-    assert "has ended" in failed(issue(vault, key, wanted())[0]).why
+    assert "signed in anew" in failed(issue(vault, key, wanted())[0]).why
     card = LoginStore(vault).card(key)
     assert card is not None
     assert card.ended == ""
@@ -613,6 +613,17 @@ def test_a_network_that_cannot_be_used_is_told(vault: Vault, ann: str) -> None:
     network = Network(ca="/nowhere/ca.pem")
     found = failed(broker.issue(vault, bearer(ann), [wanted()], network, time.time, None)[0])
     assert "/nowhere/ca.pem" in found.why
+
+
+def test_a_token_without_a_resource_and_a_scope_is_what_the_provider_gives(vault: Vault, ann: str) -> None:
+    token = issued(issue(vault, ann, wanted("A", ""))[0])
+    assert token.count(".") == 0
+    assert repr(renewal.Usable(AccessToken(token, 0, 0), 0)) == "Usable(…)"
+
+
+def test_where_nothing_is_lent_nothing_is_asked(vault: Vault, ann: str, provider: Provider) -> None:
+    found = issue(vault, ann, wanted(), lends=lending(provider.issuer, resources=()))
+    assert "doesn't lend" in failed(found[0]).why
 
 
 def test_nothing_that_is_asked_for_is_nothing(vault: Vault) -> None:

@@ -91,7 +91,7 @@ def test_a_file_that_was_made_anew_meanwhile_is_another_lock(path: str, monkeypa
     def and_gone(fd: int) -> bool:
         taken.append(fd)
         if len(taken) == 1:
-            os.unlink(path)
+            Path(path).unlink()
         return locks._flock(fd)
 
     monkeypatch.setattr(locks, "_try_lock", and_gone)
