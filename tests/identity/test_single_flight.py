@@ -78,9 +78,10 @@ class Asker:
             finally:
                 os._exit(0)
 
-    def killed(self) -> None:
+    def killed(self) -> bool:
+        """Kill it; False where it had its tokens already."""
         os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        return os.WIFSIGNALED(os.waitpid(self._pid, 0)[1])
 
 
 @pytest.fixture
@@ -111,12 +112,13 @@ def refreshed_by_the_killed(
 ) -> None:
     """In each round an asker per login, killed at its point; afterwards every login is as good as before."""
     before = provider.state()
+    in_time = 0
     for _ in range(rounds):
         began = time.monotonic()
         askers = sorted(((next(points), n, Asker(job(vault, bearer(key), wanted()))) for n, key in enumerate(logins)))
         for at_s, _n, asker in askers:
             select.select([], [], [], max(0.0, began + at_s - time.monotonic()))
-            asker.killed()
+            in_time += asker.killed()
         for key in logins:
             forgotten(key)
     provider.switch()
@@ -125,7 +127,9 @@ def refreshed_by_the_killed(
     assert all(isinstance(each, Issued) for each in found), found
     after = provider.state()
     assert after["reused"] == before["reused"]
-    assert after["refreshes"] - before["refreshes"] >= len(logins)
+    # most of them died before they had anything, and many of those had been heard at the provider
+    assert in_time > rounds * len(logins) / 2
+    assert after["refreshes"] - before["refreshes"] > rounds * len(logins) / 4
     assert [card.ended for card in LoginStore(vault).cards()] == [""] * len(logins)
 
 
