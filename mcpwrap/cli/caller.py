@@ -11,6 +11,7 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -61,6 +62,9 @@ it stands in people's own shells, and says nothing about who types.
 
 _ANSWER_LIMIT: Final = 256
 """Characters of one answer that are read; the answers are single letters, the rest of a longer line is dropped."""
+
+_LINE_LIMIT: Final = 4095
+"""Bytes of one line; Linux silently drops what a terminal sends beyond."""
 
 _ANCESTOR_LIMIT: Final = 512
 """Ancestors that are looked at; trees are some ten deep, and a table that changes while it is read could be a circle."""
@@ -128,6 +132,40 @@ class Terminal:
                 break
             line = (line + chunk)[-_ANSWER_LIMIT - 1 :] if len(line) > _ANSWER_LIMIT else line + chunk
         return line[:_ANSWER_LIMIT].decode("utf-8", "replace").strip()
+
+    def ask_hidden(self, question: str) -> str:
+        """As `ask`, for what must not stand on the screen: nothing typed is shown, and only the line's end is taken off.
+
+        Raises:
+            RefusedError: the line is longer than a terminal takes.
+        """
+        if sys.platform == "win32":
+            import getpass  # noqa: PLC0415 - only here
+
+            return getpass.getpass(question)
+        import termios  # noqa: PLC0415 - not there on Windows
+
+        self.show(question)
+        before = termios.tcgetattr(self._fd)
+        silent = [*before]
+        silent[3] &= ~termios.ECHO
+        line = b""
+        try:
+            # (this throws away what was typed before the question stood there)
+            termios.tcsetattr(self._fd, termios.TCSAFLUSH, silent)
+            while not line.endswith((b"\n", b"\r")) and (chunk := os.read(self._fd, 4096)):
+                line += chunk
+        except OSError:  # the terminal was hung up
+            return ""
+        finally:
+            with suppress(OSError, termios.error):
+                termios.tcsetattr(self._fd, termios.TCSADRAIN, before)
+        self.show("\n")
+        if len(line) >= _LINE_LIMIT:
+            raise RefusedError(
+                "a terminal takes no longer line than 4,095 characters", hint="see `[trust] scripted` in docs/vault.md"
+            )
+        return line.rstrip(b"\r\n").decode("utf-8", "surrogateescape")
 
     def _discard_typed_ahead(self) -> None:
         if sys.platform == "win32":

@@ -16,9 +16,8 @@ from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.load import ProjectPolicy, rules_for
 from mcpwrap.policy.lock import parse as parse_lock
-from mcpwrap.policy.pins import PinStore
 from mcpwrap.policy.review import review, review_server
-from mcpwrap.policy.trust import Unsealed, commands_of, digest, verify_command, warnings_for
+from mcpwrap.policy.trust import commands_of, digest, verify_command, warnings_for
 
 FAULTY: Final = 2
 """Exit code where a file can't be used (POLICY.md §7)."""
@@ -95,7 +94,7 @@ def known_tools(found: Found, server: str) -> Mapping[str, Mapping[str, Any]] | 
     """The definitions of the server's tools: those of the lock, else what it showed last; None where nothing is known."""
     if found.lock is not None and (entry := parse_lock(found.lock).servers.get(server)) is not None:
         return entry.items["tool"]
-    seen = PinStore(found.here.folders.state, Unsealed()).seen(found.root, server)
+    seen = found.here.pins.seen(found.root, server)
     return seen.items.get("tool") if seen is not None else None
 
 

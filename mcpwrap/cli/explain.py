@@ -24,9 +24,8 @@ from mcpwrap.core.rules import NAME_LIMIT, Outcome, Reason
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, UsageError
 from mcpwrap.policy.load import ProjectPolicy
-from mcpwrap.policy.pins import PinStore, pins_of
+from mcpwrap.policy.pins import pins_of
 from mcpwrap.policy.toml import nearest
-from mcpwrap.policy.trust import Unsealed
 from mcpwrap.runtime.facts import FileFacts
 
 DENIED: Final = 4
@@ -177,7 +176,7 @@ def _pinned(basis: Basis, server: str, kind: Kind, verdict: Verdict) -> Verdict:
     found, record = basis.found, basis.found.standing.record
     if record is None:
         return verdict
-    store = PinStore(found.here.folders.state, Unsealed())
+    store = found.here.pins
     pinned, others = pins_of(store, record, found.root, server, tuple(basis.policy.servers))
     guard = PinGuard(pinned, others)
     seen = store.seen(found.root, server)

@@ -73,6 +73,25 @@ class Network(msgspec.Struct, frozen=True):
     ca: str = ""
 
 
+def described(wanted: Wanted) -> str:
+    """What a credential is, for records and messages: never its value."""
+    return f"{_source_of(wanted)}, by {wanted.via}"
+
+
+def _source_of(wanted: Wanted) -> str:
+    match wanted.source:
+        case FromLogin(resource, scope):
+            return f"login{' for ' + resource if resource else ''}{_scoped(scope)}"
+        case FromSecret(name):
+            return f"secret `{name}`"
+        case Minted(scope, ttl_s):
+            return f"minted for {ttl_s} s{_scoped(scope)}"
+
+
+def _scoped(scope: tuple[str, ...]) -> str:
+    return f", scope {' '.join(scope)}" if scope else ""
+
+
 class Bearer(msgspec.Struct, frozen=True):
     """For whom credentials are: the canonical project root, the project's name, the server, the digest of the policy that counts,
     and the key of the login (`mcpwrap.identity.logins.Card.key`; "" for the local profile) whose subject acts."""

@@ -12,7 +12,8 @@ JSON object or it is refused. Every failure is one of
 * `ProviderDown`: no connection, too slow, 5xx, 429. Worth another try: `retry_after_s` says when, if the provider did (else None).
 * `ProviderSaid`: the provider's own refusal; `error` and `description` are its words as they came (don't show them: `str()` of the
   exception has them spelled out). ``error == "invalid_grant"`` at a refresh means that the login has ended.
-* `LoginError`: anything else (a redirect, no JSON, too long, an address that isn't allowed).
+* `NoJson`: what came is no JSON object.
+* `LoginError`: anything else (a redirect, too long, an address that isn't allowed). The two above are its kinds.
 
 No exception has a part of what was sent, nor has its context: what httpx2 raises is not chained.
 """
@@ -90,6 +91,10 @@ class ProviderSaid(LoginError):
         self.error = error
         self.description = description
         self.status = status
+
+
+class NoJson(LoginError):
+    """What came is no JSON object."""
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -260,7 +265,7 @@ def _answer(where: Address, status: int, kind: str, body: bytes) -> dict[str, An
     if status >= 400:
         raise said("", "", who=where.host, status=status)
     if not isinstance(answer, dict):
-        raise LoginError(f"{where.host} answered `{spell_out(where.url)}` with something that is no JSON object")
+        raise NoJson(f"{where.host} answered `{spell_out(where.url)}` with something that is no JSON object")
     return answer
 
 

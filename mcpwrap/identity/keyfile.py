@@ -99,18 +99,25 @@ def make_key(path: str, key: bytes | None, *, home: str) -> bytes:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
     try:
         fd = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise StateError(f"the key file `{path}` can't be written: {reason(error)}") from error
+    try:
         try:
-            os.write(fd, text_of(key).encode() + b"\n")
+            view = memoryview(text_of(key).encode() + b"\n")
+            while view:
+                view = view[os.write(fd, view) :]
             os.fsync(fd)
         finally:
             os.close(fd)
-    except OSError as error:
-        raise StateError(f"the key file `{path}` can't be written: {reason(error)}") from error
-    sync_folder(folder)
-    if read_key(path) != key:
-        # (a full disk shows here)
+    except BaseException as error:
+        # a piece of a key would be in the way the next time
         os.unlink(path)
-        raise StateError(f"the key file `{path}` can't be written: not all of it arrived")
+        if isinstance(error, OSError):
+            raise StateError(f"the key file `{path}` can't be written: {reason(error)}") from error
+        raise
+    sync_folder(folder)
+    # an umask or a file system without modes shows now, not at the next start
+    read_key(path)
     return key
 
 

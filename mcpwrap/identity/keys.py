@@ -91,7 +91,7 @@ def open_vault(places: Places, setting: str, env: Mapping[str, str], *, passphra
 def make_vault(
     places: Places, setting: str, env: Mapping[str, str], *, passphrase: Secret | None = None, reset: bool = False
 ) -> Vault:
-    """A new vault with a new key (or that of a key file that is there already); with `reset` in place of the old one, which is lost.
+    """A new vault with a new key (or that of a key file that is there); with `reset` in place of the old one, which is lost.
 
     Raises:
         VaultError: there is one already, or the key can't be kept where `setting` says.

@@ -1,7 +1,7 @@
 """Servers' secrets: each bound to the project and the server that it was set for, and lent to others only by a grant.
 
-A repository chooses its servers' names, so a name says nothing about who asks: the canonical root of the project does. A grant is an
-item of the vault as well, filed under the borrower, so that getting a secret costs two look-ups however many there are.
+A repository chooses its servers' names, so a name says nothing about who asks: the canonical root of the project does. A grant is
+an item of the vault as well, filed under the borrower, so that getting a secret costs two look-ups however many there are.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class SecretStore:
         self._vault.put(_item(Owner(root, server), name), payload)
 
     def get(self, root: str, server: str, name: str) -> Secret | None:
-        """The secret `name` that was set for this project and server, else the one that was lent to it; None where there is neither.
+        """The secret `name` that was set for this project and server, else the one that was lent to it, else None.
 
         Raises:
             VaultError: what lies there doesn't count.

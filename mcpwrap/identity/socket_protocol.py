@@ -86,7 +86,7 @@ def decode_answer(line: bytes) -> Given | Refused:
 def is_ours(connection: socket.socket) -> bool:
     """True where the process at the other end of a Unix socket is this user's; False too where the system doesn't say."""
     try:
-        return _peer(connection) == os.geteuid()
+        return peer(connection)[1] == os.geteuid()
     except (OSError, struct.error):
         return False
 
@@ -145,20 +145,27 @@ def _unreachable(why: str) -> StateError:
     )
 
 
-def _peer(connection: socket.socket) -> int:
-    """The user of the process at the other end: of a server's socket who listened on it, of a connection who connected."""
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end: of a server's socket who listened on it, of a connection who connected; -1 for what the
+    system doesn't say.
+
+    Raises:
+        OSError: the system can't be asked.
+    """
     if sys.platform == "linux":
         return _linux_peer(connection)
     return _bsd_peer(connection)
 
 
-def _linux_peer(connection: socket.socket) -> int:
+def _linux_peer(connection: socket.socket) -> tuple[int, int]:
     # struct ucred: pid, uid, gid (unix(7))
-    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, 17, struct.calcsize("3i")))
-    return int(uid)
+    pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, 17, struct.calcsize("3i")))
+    return int(pid), int(uid)
 
 
-def _bsd_peer(connection: socket.socket) -> int:
-    # LOCAL_PEERCRED of SOL_LOCAL gives a struct xucred, which begins with its version, 0, and the user (sys/ucred.h)
+def _bsd_peer(connection: socket.socket) -> tuple[int, int]:
+    # LOCAL_PEERCRED of SOL_LOCAL gives a struct xucred, which begins with its version, 0, and the user (sys/ucred.h); LOCAL_PEERPID
+    # the process
     version, uid = struct.unpack_from("2I", connection.getsockopt(0, 1, 76))
-    return int(uid) if version == 0 else -1
+    (pid,) = struct.unpack("i", connection.getsockopt(0, 2, 4))
+    return int(pid), int(uid) if version == 0 else -1

@@ -20,10 +20,10 @@ from mcpwrap.core.events import (
     ServerStarted,
     Withheld,
 )
+from mcpwrap.core.meta import CAPABILITIES_KEY, SUBSCRIPTION_KEY, VERSION_KEY
 from mcpwrap.core.methods import LEGACY, TABLE
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.core.session import Session
-from mcpwrap.core.state import CAPABILITIES_KEY, SUBSCRIPTION_KEY, VERSION_KEY
 from tests.playbooks.policy import CLOSED, OPEN, policy
 
 SOME = policy(

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
 from mcpwrap.core.events import ClientLine, Event, ServerLine
 from mcpwrap.core.jsonrpc import Error, Notification, Request, Result, WireError, encode, id_key, parse
+from mcpwrap.core.meta import VERSION_KEY
 from mcpwrap.core.methods import TABLE, Matched, lookup
 from mcpwrap.core.rules import ServerRules
-from mcpwrap.core.state import VERSION_KEY
 from tests.playbooks.policy import policy
 from tests.properties.messages import POLICIES, all_events, line_events, names, play, policies, session
 

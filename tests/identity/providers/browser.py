@@ -2,8 +2,8 @@
 
 As a program it is what `$BROWSER` names: ``browser.py URL``. What it does at the provider stands in `BROWSER_DOES`: ``approves``
 (default), ``cancels``, ``leaves`` (closes the window before signing in), ``mangles:NAME=VALUE`` (changes a parameter of the way
-back; without a value it is taken away), ``stops`` (signs in, and writes the way back into the file `BROWSER_SEES` instead of going it).
-Who signs in stands in `BROWSER_WHO`. What the last page says is written into the file `BROWSER_SEES`.
+back; without a value it is taken away), ``stops`` (signs in, and writes the way back into the file `BROWSER_SEES` instead of
+going it). Who signs in stands in `BROWSER_WHO`. What the last page says is written into the file `BROWSER_SEES`.
 """
 
 from __future__ import annotations
