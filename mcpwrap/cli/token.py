@@ -15,11 +15,10 @@ import click
 
 from mcpwrap.cli import completion
 from mcpwrap.cli.here import Found, Here, need
-from mcpwrap.core.credentials import Bearer, Failed, Minted, Wanted
+from mcpwrap.core.credentials import Bearer, Failed, Minted, Network, Wanted
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError, UntrustedError, UsageError
 from mcpwrap.identity.broker import issue
-from mcpwrap.identity.http import Network
 from mcpwrap.identity.logins import LoginStore, key_of
 from mcpwrap.identity.socket_protocol import VARIABLE, Given, ask
 from mcpwrap.identity.vault import Places, Vault
@@ -68,8 +67,7 @@ def minted_of(policy: ProjectPolicy, server: str) -> tuple[Wanted, ...]:
     found = policy.servers.get(server)
     if found is None:
         raise UsageError(f"{policy.file} has no server `{spell_out(server)}`", hint="mcpwrap status")
-    credentials: tuple[Wanted, ...] = getattr(found, "credentials", ())
-    return tuple(each for each in credentials if isinstance(each.source, Minted))
+    return tuple(each for each in found.credentials if isinstance(each.source, Minted))
 
 
 def _chosen(minted: Sequence[Wanted], server: str, credential: str | None) -> Wanted:
@@ -93,11 +91,11 @@ def _login(found: Found, policy: ProjectPolicy, vault: Vault) -> str:
     Raises:
         LoginError: nobody is signed in there.
     """
-    issuer: str = getattr(policy, "issuer", "")
+    issuer = policy.issuer
     if not issuer:
         return ""
-    profiles = getattr(found.here.user(), "profiles", {})
-    names = [profile.name for profile in profiles.values() if profile.issuer == issuer]
+    user = found.here.user()
+    names = [profile.name for profile in user.profiles.values() if profile.issuer == issuer] if user is not None else []
     signed_in = {card.key for card in LoginStore(vault).cards()}
     for name in (*names, ""):
         if key_of(name, issuer) in signed_in:
@@ -114,5 +112,6 @@ def open_vault_of(here: Here) -> Vault:
     """
     from mcpwrap.identity.keys import open_vault  # noqa: PLC0415 - with it comes how keys are kept
 
-    setting: str = getattr(here.user(), "vault", "keyring")
+    user = here.user()
+    setting = user.vault if user is not None else "keyring"
     return open_vault(Places(here.folders.state, here.folders.data), setting, here.env)

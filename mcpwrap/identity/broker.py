@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mcpwrap.core.credentials import Bearer, Failed, FromLogin, FromSecret, Issued, Minted, Profile, Wanted
+from mcpwrap.core.credentials import Bearer, Failed, FromLogin, FromSecret, Issued, Minted, Network, Profile, Wanted
+from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError, McpwrapError, StateError, VaultError
 from mcpwrap.identity.grants import lending
-from mcpwrap.identity.http import Network
 from mcpwrap.identity.logins import Card, LoginStore
 from mcpwrap.identity.renewal import RENEW_AT, Renewal, Trouble, Usable, login_hint, shown, signed_out
 from mcpwrap.identity.signing import current_key, issuer_of
@@ -64,7 +64,7 @@ class _Issuing:
             return []
         try:
             card = self._card()
-            refused = [self._not_lent(card, each) for each in wanted]
+            refused = [self._not_lent(card, each) or self._not_granted(card, each) for each in wanted]
             lent = [each for each, why in zip(wanted, refused, strict=True) if why is None]
             lock = self._vault.lock(self._store.item(card.key))
             renewal = Renewal(self._store, card, lock, self._network, self._now, self._lends)
@@ -113,6 +113,21 @@ class _Issuing:
         return (
             Failed(wanted.name, why, "add it to the profile in your own config.toml, if this project may have it") if why else None
         )
+
+    def _not_granted(self, card: Card, wanted: Wanted) -> Failed | None:
+        """Refuse what the login was not made for without asking. Some providers take the refresh token back before they look at the
+        resource, so that a question with an unknown one would end the login (`oidc-provider` 9 was seen to)."""
+        source = wanted.source
+        if not isinstance(source, FromLogin) or card.flow == "client-credentials":
+            return None
+        again = login_hint(card.profile, card.issuer)
+        if source.resource and source.resource not in card.resources:
+            why = f"the login at {shown(card.issuer)} was not made for the resource {shown(source.resource)}"
+            return Failed(wanted.name, why, f"{again} --resource {spell_out(source.resource)}")
+        if missing := [scope for scope in source.scope if card.scopes and scope not in card.scopes]:
+            why = f"the login at {shown(card.issuer)} was not given the scope {shown(missing[0])}"
+            return Failed(wanted.name, why, f"{again} --scope {spell_out(missing[0])}")
+        return None
 
     def _secret(self, wanted: Wanted, name: str) -> Issued | Failed:
         from mcpwrap.identity.secrets import SecretStore  # noqa: PLC0415 - where a secret is wanted

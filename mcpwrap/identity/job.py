@@ -9,8 +9,7 @@ from typing import Final
 
 import msgspec
 
-from mcpwrap.core.credentials import Bearer, Failed, Issued, Profile, Wanted
-from mcpwrap.identity.http import Network
+from mcpwrap.core.credentials import Bearer, Failed, Issued, Network, Profile, Wanted
 from mcpwrap.identity.vault import Header, Places
 from mcpwrap.secret import Secret
 

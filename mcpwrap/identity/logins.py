@@ -182,8 +182,9 @@ class LoginStore:
                 raise VaultError("the login was taken away", hint="mcpwrap login")
             self._write(card)
 
-    def end(self, key: str, why: str, refresh_token: str) -> None:
+    def end(self, key: str, why: str, refresh_token: str) -> bool:
         """Mark the login `key` as ended, if its refresh token still is `refresh_token`: who signed in anew meanwhile is signed in.
+        False where that is so, or the login was taken away.
 
         Raises:
             StateError: it can't be stored.
@@ -191,8 +192,10 @@ class LoginStore:
         ensure_private(self._folder)
         with locked(self._folder):
             card, secrets = self.card(key), self.secrets(key)
-            if card is not None and secrets is not None and secrets.refresh_token == refresh_token:
-                self._write(msgspec.structs.replace(card, ended=why))
+            if card is None or secrets is None or secrets.refresh_token != refresh_token:
+                return False
+            self._write(msgspec.structs.replace(card, ended=why))
+            return True
 
     def amend(self, key: str, change: Callable[[LoginSecrets], LoginSecrets]) -> None:
         """Store what `change` makes of the secrets that are there, durably; nobody writes in between. What it raises is raised.

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from mcpwrap.core.credentials import FromLogin, Profile
+from mcpwrap.core.credentials import FromLogin, Network, Profile
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError, StateError
 from mcpwrap.identity import grants
 from mcpwrap.identity.clientauth import auth_of
-from mcpwrap.identity.http import Network, ProviderDown, ProviderSaid, client, post_form
+from mcpwrap.identity.http import ProviderDown, ProviderSaid, client, post_form
 from mcpwrap.identity.locks import Busy, Held, held
 from mcpwrap.identity.logins import AccessToken, Card, LoginSecrets, LoginStore, access_key
 
@@ -188,7 +188,7 @@ class Renewal:
             self._store.amend(self._card.key, change)
         except _Superseded:
             self._discard(http, secrets, following)
-            return Trouble("somebody signed in anew meanwhile", "try again", _jittered(1.0))
+            return _superseded()
         except StateError:
             if self._store.card(self._card.key) is None:
                 self._discard(http, secrets, following)
@@ -199,7 +199,9 @@ class Renewal:
     def _refused(self, said: ProviderSaid, secrets: LoginSecrets, source: FromLogin) -> Trouble:
         match said.error:
             case "invalid_grant" if secrets.refresh_token:
-                self._store.end(self._card.key, "the provider doesn't take its refresh token any more", secrets.refresh_token)
+                why = "the provider doesn't take its refresh token any more"
+                if not self._store.end(self._card.key, why, secrets.refresh_token):
+                    return _superseded()
                 return Trouble(
                     f"the login at {shown(self._card.issuer)} has ended", login_hint(self._card.profile, self._card.issuer)
                 )
@@ -257,6 +259,10 @@ class Renewal:
 def signed_out(profile: str, issuer: str) -> Trouble:
     """There is no such login."""
     return Trouble(f"nobody is signed in at {shown(issuer)}", login_hint(profile, issuer))
+
+
+def _superseded() -> Trouble:
+    return Trouble("somebody signed in anew meanwhile", "try again", _jittered(1.0))
 
 
 def login_hint(profile: str, issuer: str) -> str:

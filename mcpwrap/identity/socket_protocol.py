@@ -78,8 +78,9 @@ def decode_answer(line: bytes) -> Given | Refused:
         ValueError: it is no answer.
     """
     document = msgspec.json.decode(_whole(line, ANSWER_LIMIT))
-    kind = Refused if isinstance(document, dict) and "error" in document else Given
-    return msgspec.convert(document, type=kind)
+    if isinstance(document, dict) and "error" in document:
+        return msgspec.convert(document, type=Refused)
+    return msgspec.convert(document, type=Given)
 
 
 def is_ours(connection: socket.socket) -> bool:

@@ -12,11 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from mcpwrap.core.credentials import Bearer, FromLogin, Profile, Wanted
-from mcpwrap.identity.http import Network
+from mcpwrap.core.credentials import Bearer, FromLogin, Network, Profile, Wanted
 from mcpwrap.identity.job import Job
 from mcpwrap.identity.logins import Card, LoginSecrets, LoginStore, key_of
-from mcpwrap.identity.vault import Header, Places, Vault, check_of, create
+from mcpwrap.identity.vault import Header, Places, Vault, create
 from tests.identity.providers.browser import Browser
 from tests.identity.providers.oidc import API, ISSUES, Provider
 
@@ -30,7 +29,7 @@ def make_vault(folder: Path) -> Vault:
     """A new vault below `folder`; its key lies nowhere."""
     key, epoch = os.urandom(32), secrets.token_hex(16)
     places = Places(str(folder / "state"), str(folder / "data"))
-    return create(places, Header("file", str(folder / "key"), epoch, check_of(key, epoch)), key)
+    return create(places, Header("file", str(folder / "key"), epoch), key)
 
 
 def sign_in(vault: Vault, provider: Provider, *, profile: str = PROFILE, scopes: str = SCOPES) -> str:
@@ -58,12 +57,23 @@ def sign_in(vault: Vault, provider: Provider, *, profile: str = PROFILE, scopes:
         code_verifier=verifier,
         resource=API,
     )
-    return keep(vault, provider.issuer, answer["refresh_token"], profile=profile)
+    return keep(vault, provider.issuer, answer["refresh_token"], profile=profile, scopes=scopes)
 
 
-def keep(vault: Vault, issuer: str, refresh_token: str, *, profile: str = PROFILE, **more: Any) -> str:
+def keep(vault: Vault, issuer: str, refresh_token: str, *, profile: str = PROFILE, scopes: str = "", **more: Any) -> str:
     """Store a login with `refresh_token`; its key."""
-    card = Card(profile, issuer, "mcpwrap", "browser", "ann", email="ann@acme.example", groups=("developers",), refreshable=True)
+    card = Card(
+        profile,
+        issuer,
+        "mcpwrap",
+        "browser",
+        "ann",
+        email="ann@acme.example",
+        groups=("developers",),
+        scopes=tuple(scopes.split()),
+        resources=(API, ISSUES),
+        refreshable=True,
+    )
     fields = {
         "token_endpoint": f"{issuer}/token",
         "revocation_endpoint": f"{issuer}/token/revocation",
