@@ -259,8 +259,13 @@ class LoginStore:
 
     def item(self, key: str) -> Item:
         """The vault's item with the secrets of `key`."""
-        size, _, rest = key.partition(":")
-        return Item(_KIND, rest[int(size) :], rest[: int(size)])
+        return item_of(key)
+
+
+def item_of(key: str) -> Item:
+    """The vault's item with the secrets of the login `key`."""
+    size, _, rest = key.partition(":")
+    return Item(_KIND, rest[int(size) :], rest[: int(size)])
 
 
 def card_path(state: str, key: str) -> str:

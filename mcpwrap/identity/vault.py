@@ -100,6 +100,11 @@ class Item(msgspec.Struct, frozen=True):
         return f"{len(self.issuer)}:{self.issuer}{self.name}"
 
 
+def item_path(places: Places, item: Item) -> str:
+    """The file of `item` in the vault of `places`, whether it exists or not."""
+    return os.path.join(places.vault, "items", sha256(f"{item.kind}\0{item.key}".encode()).hexdigest())
+
+
 class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     item: Item
     count: int
@@ -258,7 +263,7 @@ class Vault:
 
     def path(self, item: Item) -> str:
         """The file of `item`, whether it exists or not."""
-        return os.path.join(self._items, sha256(f"{item.kind}\0{item.key}".encode()).hexdigest())
+        return item_path(self.places, item)
 
     def lock(self, item: Item) -> str:
         """The file whose lock says who may renew `item`."""
