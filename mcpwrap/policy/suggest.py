@@ -37,10 +37,8 @@ _KEYS: Final = 3
 """Most variables that a file says how to keep."""
 
 _EVERYBODYS: Final = frozenset(
-    {}
-    | {}
-)
-    ["mcp", "server", "servers", "npx", "uvx", "node", "python", "api", "key", "token", "access", "secret", "password", "auth", "the", "com", "org"]
+    {"mcp", "server", "servers", "npx", "uvx", "node", "python", "com", "org", "the"}
+    | {"api", "key", "token", "access", "secret", "password", "auth"}
 )
 """Words that say nothing about which server is meant."""
 

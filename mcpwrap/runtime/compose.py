@@ -82,7 +82,7 @@ class Run:
             hold=found.hold,
             notice=found.notice,
             world=self._world(found),
-            **({'starting': True} if self._starting else {}),
+            starting=self._starting,
         )
         launcher.guardian.spared = lambda: launcher.deliveries.pids if launcher.deliveries else ()
 
