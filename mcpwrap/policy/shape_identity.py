@@ -76,6 +76,15 @@ _NOT_CREDENTIALS: Final = Reserved(
     "name the variable that the server reads its key or token from",
 )
 
+KEPT_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+
+def may_be_credential(variable: str) -> bool:
+    """True where `variable` may be a credential's name, and a secret's as well."""
+    named = re.fullmatch(VARIABLE, variable) and re.fullmatch(KEPT_NAME, variable)
+    return named is not None and re.fullmatch(_NOT_CREDENTIALS.pattern, variable) is None
+
+
 _NO_HTTP: Final = "servers over HTTP come with a later one"
 
 CREDENTIALS: Final = Named(
@@ -95,7 +104,7 @@ CREDENTIALS: Final = Named(
             "secret": Text(
                 "the secret of this name, which `mcpwrap secret set SERVER NAME` keeps",
                 64,
-                r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+                KEPT_NAME,
                 "a secret's name (letters, digits, `.`, `_`, `-`; at most 64), and the secret itself never stands in a file",
             ),
             "minted": Table(
