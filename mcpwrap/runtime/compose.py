@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from time import time
+from time import monotonic, time
 from typing import Any
 
 import msgspec
@@ -21,8 +21,10 @@ from mcpwrap.core.events import (
     NoticeChanged,
     PolicyChanged,
     RestartDue,
+    RestartForced,
     ServerBegan,
     ServerStarted,
+    TokenAwaited,
     TokenFailed,
     TokenReady,
     TokensChanged,
@@ -84,6 +86,8 @@ class Run:
             world=self._world(found),
             starting=self._starting,
         )
+        if started and launcher.awaited:
+            self.session.handle(TokenAwaited(monotonic()))
         launcher.guardian.spared = lambda: launcher.deliveries.pids if launcher.deliveries else ()
 
     def announce(self) -> None:
@@ -160,10 +164,10 @@ class Run:
         events: list[Event] = [*self._tokens(at), NoticeChanged(found.notice, at)]
         if self._starting:
             self._starting = False
-            return [PolicyChanged(found.rules, at, self._world(found)), *events, ServerBegan(at)], pipes
+            return [PolicyChanged(found.rules, at, self._world(found)), *events, ServerBegan(at), *self._awaited(at)], pipes
         say(f"{self._name} goes on")
         self.note("started", found.notice)
-        return [*events, ServerStarted(found.rules, at, self._world(found))], pipes
+        return [*events, ServerStarted(found.rules, at, self._world(found)), *self._awaited(at)], pipes
 
     # credentials
 
@@ -190,16 +194,18 @@ class Run:
             say(why)
             return [Withheld(why, at)], None
         events = self._tokens(at)
+        if deliveries.stale and self._missing is not None:
+            # what the server has is over already: nothing reaches it any more
+            events.append(RestartForced(at))
+        if missing is None and not deliveries.awaited:
+            events.append(TokenReady(at))
+        elif missing is not None and missing != self._missing:
+            why = without_credential(self._name, missing)
+            say(why)
+            events.append(TokenFailed(why, at))
+        self._missing = missing
         if deliveries.stale:
             events.append(RestartDue(at))
-        if missing != self._missing:
-            self._missing = missing
-            if missing is None:
-                events.append(TokenReady(at))
-            else:
-                why = without_credential(self._name, missing)
-                say(why)
-                events.append(TokenFailed(why, at))
         return events, None
 
     def force_in_s(self) -> float | None:
@@ -216,6 +222,9 @@ class Run:
         self.assessment = found
         self.note("restarted", "a new credential")
         return pipes, found.hold
+
+    def _awaited(self, at: float) -> list[Event]:
+        return [TokenAwaited(at)] if self._launcher.awaited else []
 
     def _tokens(self, at: float) -> list[Event]:
         deliveries = self._launcher.deliveries

@@ -171,6 +171,11 @@ class Deliveries:
                 return failed
         return None
 
+    @property
+    def awaited(self) -> bool:
+        """True while something was neither had nor failed yet."""
+        return any(name not in self._issued and name not in self._failed for name in self._wanted)
+
     # fetching
 
     def fetch(self) -> None:
