@@ -58,7 +58,7 @@ class Run:
         self._launcher = launcher
         self._name = launcher.asked.name
         self.assessment = found
-        self._launched = found.launch
+        self._launched = (found.launch, _ways(found))
         self.recorder = Recorder(
             AuditWriter(
                 os.path.join(launcher.state, "audit"),
@@ -136,8 +136,9 @@ class Run:
             return [Withheld(found.hold, at)], None
         if not running:
             return self._start(found, at)
-        if found.launch != self._launched:
-            found = _with_notice(found, "the accepted command changed; it counts when the client starts the server again")
+        if (found.launch, _ways(found)) != self._launched:
+            what = "command or its credentials" if found.wanted or self._launched[1] else "command"
+            found = _with_notice(found, f"the accepted {what} changed; it counts when the client starts the server again")
         self.assessment = found
         events: list[Event] = []
         if found.notice != before.notice:
@@ -159,7 +160,7 @@ class Run:
             return [Withheld(found.hold, at)], None
         if pipes is None:
             return [], None
-        self._launched = found.launch
+        self._launched = (found.launch, _ways(found))
         self._missing = None
         events: list[Event] = [*self._tokens(at), NoticeChanged(found.notice, at)]
         if self._starting:
@@ -278,7 +279,7 @@ class Run:
 
     def why_exited(self, gone: Exited | SpawnFailed | GuardianLost, tail: str, *, early: bool) -> str:
         """The words for a person when the server is gone."""
-        launch = self._launched
+        launch = self._launched[0]
         if isinstance(gone, SpawnFailed):
             return held(self._name, f"the server can't be started: {gone.message}", "mend that")
         if isinstance(gone, GuardianLost):
@@ -287,7 +288,7 @@ class Run:
         return exited(
             self._name,
             how,
-            tail,
+            self._launcher.deliveries.redacted(tail) if self._launcher.deliveries is not None else tail,
             early=early,
             withheld=launch.withheld if launch else (),
             place=launch.place if launch else "",
@@ -371,6 +372,11 @@ def _instant(at: float) -> str:
 def _recorded(subject: Mapping[str, Any]) -> dict[str, str]:
     """What the audit keeps of who asks (POLICY.md §6)."""
     return {name: str(subject[name]) for name in ("issuer", "sub", "email") if subject.get(name)}
+
+
+def _ways(found: Assessment) -> frozenset[tuple[str, str]]:
+    """The variables that a server's credentials are delivered by: they are as they were when it started."""
+    return frozenset((each.name, each.via) for each in found.wanted)
 
 
 def _judges_otherwise(found: Assessment, before: Assessment) -> bool:
