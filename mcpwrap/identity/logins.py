@@ -7,7 +7,7 @@ counts there is none, whatever tokens still lie about. Shims watch its file, so 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -87,6 +87,12 @@ class LoginSecrets(msgspec.Struct, frozen=True):
 def key_of(profile: str, issuer: str) -> str:
     """The key of a login."""
     return f"{len(profile)}:{profile}{issuer}"
+
+
+def keys_for(issuer: str, profiles: Sequence[str]) -> tuple[str, ...]:
+    """The logins that may count for `issuer`, the first one that is there first: those of the person's `profiles`, and the one that was
+    made without a profile."""
+    return tuple(key_of(name, issuer) for name in (*profiles, ""))
 
 
 def access_key(resource: str, scope: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from mcpwrap.core.rules import ServerRules
 from mcpwrap.core.seal import NoSeal, Seal
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, StateError, UntrustedError, VaultError
-from mcpwrap.identity.logins import Card, LoginStore, card_path, key_of
+from mcpwrap.identity.logins import Card, LoginStore, card_path, keys_for
 from mcpwrap.identity.secrets import SecretStore
 from mcpwrap.policy.commands import verify_command
 from mcpwrap.policy.executables import resolve_executable
@@ -237,8 +237,7 @@ def _login(
     profiles = [profile for profile in user.profiles.values() if profile.issuer == issuer]
     store = LoginStore(door.open(user.vault))
     ended: Card | None = None
-    for profile in (*profiles, None):
-        key = key_of(profile.name if profile else "", issuer)
+    for profile, key in zip((*profiles, None), keys_for(issuer, [profile.name for profile in profiles]), strict=True):
         watched.append(card_path(door.places.state, key))
         card = store.card(key)
         if card is not None and not card.ended:

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from time import time
 from typing import TYPE_CHECKING, Final
 
 from mcpwrap.core.credentials import Failed, FromSecret, Issued, Minted, Wanted
+from mcpwrap.core.redact import Known
 from mcpwrap.files import reason, replace
 from mcpwrap.identity.apart import GIVE_UP_S, Apart, start
 from mcpwrap.identity.job import Job
@@ -161,6 +163,10 @@ class Deliveries:
         """Every secret that this run holds, for redaction."""
         return tuple(dict.fromkeys(each.value for each in [*self._issued.values(), *self._delivered.values()]))
 
+    def redacted(self, text: str) -> str:
+        """`text` without any of them."""
+        return Known(self.known).redacted(text)
+
     @property
     def stale(self) -> bool:
         """True where the running server has a variable for which there is a newer value."""
@@ -270,6 +276,9 @@ class Deliveries:
                 if each.retry_s is None:
                     # a person took it away, or has to do something: what was had before doesn't count any more
                     self._issued.pop(each.name, None)
+                    if self._wanted[each.name].via == "file":
+                        with suppress(OSError):
+                            os.unlink(os.path.join(self._folder, each.name))
                 continue
             self._failed.pop(each.name, None)
             self._issued[each.name] = each
