@@ -90,7 +90,7 @@ def key_of(profile: str, issuer: str) -> str:
 
 
 def keys_for(issuer: str, profiles: Sequence[str]) -> tuple[str, ...]:
-    """The logins that may count for `issuer`, the first one that is there first: those of the person's `profiles`, and the one that was
+    """The logins that may count for `issuer`; the first one that is there does: those of the `profiles`, then the one that was
     made without a profile."""
     return tuple(key_of(name, issuer) for name in (*profiles, ""))
 
