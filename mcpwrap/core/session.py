@@ -274,6 +274,7 @@ class Session:
                 state.tokenless = ""
             case TokensChanged(meta, known, _):
                 state.tokens_in_meta = dict(meta)
+                state.may_echo = state.may_echo or bool(meta)
                 state.know((*known, *meta.values()))
             case RestartDue() | RestartForced() | DrainOver() | ServerRestarted() | ServerBegan():
                 self._restart(event, out)
