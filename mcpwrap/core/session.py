@@ -280,6 +280,7 @@ class Session:
                 self._awaited(at, out)
             case TokensChanged(meta, known, _):
                 state.tokens_in_meta = dict(meta)
+                state.may_echo = state.may_echo or bool(meta)
                 state.know((*known, *meta.values()))
             case RestartDue() | RestartForced() | DrainOver() | ServerRestarted() | ServerBegan():
                 self._restart(event, out)

@@ -182,6 +182,17 @@ def test_what_a_server_says_back_of_a_token_does_not_reach_the_client() -> None:
     """)
 
 
+def test_a_token_that_is_delivered_no_more_may_still_come_back() -> None:
+    handshaken(OPEN).play("""
+        == tokens API=own-token
+        >> 1 tools/call {"name": "a"}
+        -> 1 tools/call {"name": "a", "_meta": {"mcpwrap/API": "own-token"}}
+        == tokens
+        << 1 = {"content": [], "_meta": {"mcpwrap/API": "own-token"}}
+        <- 1 = {"content": [], "_meta": {}}
+    """)
+
+
 def test_where_no_token_goes_that_way_a_server_says_what_it_likes() -> None:
     handshaken(OPEN).play("""
         >> 1 tools/call {"name": "a"}
