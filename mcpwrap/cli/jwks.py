@@ -9,7 +9,6 @@ import click
 
 from mcpwrap.cli import caller
 from mcpwrap.cli.here import Here
-from mcpwrap.cli.token import open_vault_of
 from mcpwrap.identity.signing import ALGORITHMS, PUBLISHED_S, Algorithm, jwks_path, rotate
 from mcpwrap.identity.signing import jwks as public_keys
 
@@ -27,7 +26,7 @@ def jwks(rotating: bool, alg: Algorithm | None, as_json: bool) -> int:
     if alg is not None and not rotating:
         raise click.UsageError("--alg goes with --rotate")
     if not rotating:
-        _print(public_keys(open_vault_of(here), time.time()), as_json=as_json)
+        _print(public_keys(here.vault, time.time()), as_json=as_json)
         return 0
     user = here.user()
     if user is not None and user.scripted:
@@ -36,12 +35,12 @@ def jwks(rotating: bool, alg: Algorithm | None, as_json: bool) -> int:
         with caller.person_terminal(here.env, "mcpwrap jwks --rotate") as terminal:
             terminal.show(_rotate(here, alg) + "\n")
     if as_json:
-        _print(public_keys(open_vault_of(here), time.time()), as_json=True)
+        _print(public_keys(here.vault, time.time()), as_json=True)
     return 0
 
 
 def _rotate(here: Here, alg: Algorithm | None) -> str:
-    vault = open_vault_of(here)
+    vault = here.vault
     rotated = rotate(vault, time.time(), alg)
     what = "the signing key was rotated" if rotated else f"the next signing key is one for {alg}"
     here.announce("", "", "mcpwrap/jwks", what)

@@ -21,7 +21,7 @@ from mcpwrap.errors import LoginError, UntrustedError, UsageError
 from mcpwrap.identity.broker import issue
 from mcpwrap.identity.logins import LoginStore, key_of
 from mcpwrap.identity.socket_protocol import VARIABLE, Given, ask
-from mcpwrap.identity.vault import Places, Vault
+from mcpwrap.identity.vault import Vault
 from mcpwrap.policy.load import ProjectPolicy
 
 
@@ -50,7 +50,7 @@ def _minted(here: Here, server: str | None, credential: str | None, project: str
     if policy is None or record is None:
         raise UntrustedError(f"{found.file_name} in {spell_out(found.root)} is not trusted yet", hint="mcpwrap trust")
     wanted = _chosen(minted_of(policy, server), server, credential)
-    vault = open_vault_of(here)
+    vault = here.vault
     bearer = Bearer(found.root, policy.name, server, record.digest, _login(found, policy, vault))
     result = issue(vault, bearer, [wanted], Network(), time.time, None)[0]
     if isinstance(result, Failed):
@@ -102,16 +102,3 @@ def _login(found: Found, policy: ProjectPolicy, vault: Vault) -> str:
             return key_of(name, issuer)
     hint = f"mcpwrap login {names[0]}" if names else f"mcpwrap login --issuer {spell_out(issuer)}"
     raise LoginError(f"nobody is signed in at `{spell_out(issuer)}`", hint=hint)
-
-
-def open_vault_of(here: Here) -> Vault:
-    """The installation's vault, as the person's own file says that its key is kept.
-
-    Raises:
-        VaultError: it can't be opened.
-    """
-    from mcpwrap.identity.keys import open_vault  # noqa: PLC0415 - with it comes how keys are kept
-
-    user = here.user()
-    setting = user.vault if user is not None else "keyring"
-    return open_vault(Places(here.folders.state, here.folders.data), setting, here.env)
