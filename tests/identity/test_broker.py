@@ -12,7 +12,7 @@ import pytest
 
 from mcpwrap.core.credentials import Bearer, Failed, FromSecret, Issued, Minted, Network, Profile, Wanted
 from mcpwrap.errors import StateError, VaultError
-from mcpwrap.identity import broker, grants, locks, renewal
+from mcpwrap.identity import broker, grants, http, locks, renewal
 from mcpwrap.identity.http import ProviderDown
 from mcpwrap.identity.logins import AccessToken, LoginStore, access_key
 from mcpwrap.identity.secrets import SecretStore
@@ -431,7 +431,7 @@ class Meanwhile:
         self._monkeypatch = monkeypatch
 
     def __call__(self, do: Callable[[], object]) -> None:
-        real = renewal.post_form
+        real = http.post_form
 
         def posted(*args: Any, **kwargs: Any) -> dict[str, Any]:
             self._monkeypatch.setattr(renewal, "post_form", real)
@@ -481,7 +481,7 @@ def test_what_was_discarded_is_not_revoked_where_the_provider_cannot(
     revocations = provider.state()["revocations"]
     store.amend(ann, lambda secrets: msgspec.structs.replace(secrets, revocation_endpoint=""))
     meanwhile(lambda: store.remove(ann))
-    assert failed(issue(vault, ann, wanted())[0])
+    assert failed(issue(vault, ann, wanted())[0]).hint == "mcpwrap login acme"
     assert provider.state()["revocations"] == revocations
 
 
@@ -500,7 +500,7 @@ def test_a_login_that_is_taken_back_is_not_brought_back_by_its_end(vault: Vault,
     store = LoginStore(vault)
     key = keep(vault, provider.issuer, "older")
     meanwhile(lambda: store.remove(key))
-    assert failed(issue(vault, key, wanted())[0])
+    assert failed(issue(vault, key, wanted())[0]).retry_s is not None
     assert store.card(key) is None
 
 
@@ -522,7 +522,7 @@ def test_a_login_that_is_taken_back_after_the_storing_gives_nothing(
 def test_who_lost_the_race_takes_what_the_winner_got(
     vault: Vault, ann: str, monkeypatch: pytest.MonkeyPatch, refreshes: Callable[[], int]
 ) -> None:
-    real = renewal.held
+    real = locks.held
     first: list[Issued | Failed] = []
 
     def after_the_winner(path: str, wait_s: float) -> Any:
@@ -538,7 +538,7 @@ def test_who_lost_the_race_takes_what_the_winner_got(
 def test_a_login_that_is_taken_back_while_the_lock_is_waited_for_gives_nothing(
     vault: Vault, ann: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = renewal.held
+    real = locks.held
 
     def after_logout(path: str, wait_s: float) -> Any:
         LoginStore(vault).remove(ann)

@@ -136,7 +136,7 @@ def refreshed_by_the_killed(
 def test_a_login_survives_askers_that_are_killed_at_100_points(
     vault: Vault, provider: Provider, logins: list[str], forgotten: Callable[[str], None]
 ) -> None:
-    chance = random.Random(1)
+    chance = random.Random(1)  # noqa: S311 - only points in time
     points = iter(lambda: chance.uniform(0.0, 0.8), None)
     refreshed_by_the_killed(vault, provider, logins, forgotten, 20, points)
 
@@ -145,7 +145,7 @@ def test_a_login_survives_askers_that_are_killed_while_the_provider_takes_its_ti
     vault: Vault, provider: Provider, logins: list[str], forgotten: Callable[[str], None]
 ) -> None:
     provider.switch(late=["/token"], late_ms=400)
-    chance = random.Random(2)
+    chance = random.Random(2)  # noqa: S311 - only points in time
     points = iter(lambda: chance.uniform(0.5, 1.2), None)
     refreshed_by_the_killed(vault, provider, logins, forgotten, 6, points)
 
