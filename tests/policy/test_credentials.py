@@ -193,6 +193,11 @@ MISTAKES = {
         "`X_FILE` would come from two places: `env` and the credential `X`",
         "take one of the two",
     ),
+    '[servers.f]\nenv = { X = "/a" }\n' + X + 'secret = "a"\nvia = "file"': (
+        "3:1",
+        "`X` would come from two places: `env` and the credential `X`",
+        "take one of the two",
+    ),
     X + 'secret = "a"\nvia = "file"\n[servers.f.credentials.X_FILE]\nsecret = "b"': (
         "4:1",
         "`X_FILE` would come from two places: the credential `X` and the credential `X_FILE`",
@@ -342,6 +347,23 @@ def test_no_credential_takes_the_name_of_a_variable_that_changes_how_programs_ru
         spelled = spell(name.removesuffix("*") + rest)  # type: ignore[operator]
         with pytest.raises(ConfigError, match=f"`{spelled}` can't be a credential"):
             project(f'[servers.f.credentials.{spelled}]\nsecret = "a"')
+
+
+KEPT = ("PATH", "HOME", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "PYTHONPATH", "NODE_OPTIONS", "BASH_ENV", "MCPWRAP_PROJECT")
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_the_best_known_of_them_are_kept(name: str) -> None:
+    for via in ("env", "file", "helper", "meta"):
+        with pytest.raises(ConfigError, match="can't be a credential"):
+            project(f'[servers.f.credentials.{name}]\nsecret = "a"\nvia = "{via}"')
+
+
+def test_what_would_be_delivered_as_a_kept_name_is_kept_too() -> None:
+    files = [name.removesuffix("_FILE") for name in CHANGES_PROGRAMS.split() if name.endswith("_FILE")]
+    assert files == ["SSL_CERT"]
+    with pytest.raises(ConfigError, match="`SSL_CERT` can't be a credential"):
+        project('[servers.f.credentials.SSL_CERT]\nsecret = "a"\nvia = "file"')
 
 
 def test_a_name_that_only_begins_like_a_kept_one_is_free() -> None:
