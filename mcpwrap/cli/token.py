@@ -21,10 +21,6 @@ from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError, UntrustedError, UsageError
 from mcpwrap.identity.broker import issue
 from mcpwrap.identity.socket_protocol import VARIABLE, Given, ask
-<<<<<<< HEAD
-=======
-from mcpwrap.identity.vault import Vault
->>>>>>> tokens
 from mcpwrap.policy.load import ProjectPolicy
 
 
@@ -54,11 +50,7 @@ def _minted(here: Here, server: str | None, credential: str | None, project: str
         raise UntrustedError(f"{found.file_name} in {spell_out(found.root)} is not trusted yet", hint="mcpwrap trust")
     wanted = _chosen(minted_of(policy, server), server, credential)
     vault = here.vault
-<<<<<<< HEAD
     bearer = Bearer(found.root, policy.name, server, record.digest, _login(found, policy))
-=======
-    bearer = Bearer(found.root, policy.name, server, record.digest, _login(found, policy, vault))
->>>>>>> tokens
     result = issue(vault, bearer, [wanted], Network(), time.time, None)[0]
     if isinstance(result, Failed):
         raise LoginError(result.why, hint=result.hint)
@@ -100,20 +92,9 @@ def _login(found: Found, policy: ProjectPolicy) -> str:
     """
     if not policy.issuer:
         return ""
-<<<<<<< HEAD
     card = card_for(found.here, policy.issuer)
     if card is not None:
         return card.key
     profile = of_issuer(profiles_of(found.here), policy.issuer).name
     hint = f"mcpwrap login {profile}" if profile else f"mcpwrap login --issuer {spell_out(policy.issuer)}"
     raise LoginError(f"nobody is signed in at `{spell_out(policy.issuer)}`", hint=hint)
-=======
-    user = found.here.user()
-    names = [profile.name for profile in user.profiles.values() if profile.issuer == issuer] if user is not None else []
-    signed_in = {card.key for card in LoginStore(vault).cards()}
-    for name in (*names, ""):
-        if key_of(name, issuer) in signed_in:
-            return key_of(name, issuer)
-    hint = f"mcpwrap login {names[0]}" if names else f"mcpwrap login --issuer {spell_out(issuer)}"
-    raise LoginError(f"nobody is signed in at `{spell_out(issuer)}`", hint=hint)
->>>>>>> tokens
