@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import IO, Final
+from typing import IO, Final, cast
 
 import msgspec
 
@@ -56,8 +56,10 @@ class Apart:
         self._why = why
         self._data = bytearray()
         # (where there is no process, something that can be read all the same: its end)
-        self._out: IO[bytes] = process.stdout if process is not None and process.stdout is not None else _nothing()
-        os.set_blocking(self._out.fileno(), False)
+        self._out = _nothing() if process is None else cast(IO[bytes], process.stdout)
+        self._err = _nothing() if process is None else cast(IO[bytes], process.stderr)
+        for stream in (self._out, self._err):
+            os.set_blocking(stream.fileno(), False)
 
     def __repr__(self) -> str:
         return f"Apart({self.pid})"
@@ -107,18 +109,16 @@ class Apart:
     def _crash(self) -> str:
         # (closing its output is the last that it does, so that what it said before is there)
         data = b""
-        if self._process is not None and self._process.stderr is not None:
-            with suppress(OSError):
-                data = os.read(self._process.stderr.fileno(), STDERR_LIMIT)
+        with suppress(OSError):
+            data = os.read(self._err.fileno(), STDERR_LIMIT)
         lines = data.decode("ascii", "replace").strip().splitlines()
         name = re.match(r"(?:[A-Za-z_]\w{0,60}\.){0,6}([A-Za-z_]\w{0,60})(?::|$)", lines[-1]) if lines else None
         return f"it ended with {name[1]}" if name else "it gave no whole answer"
 
     def _close(self) -> None:
         self._out.close()
+        self._err.close()
         if self._process is not None:
-            if self._process.stderr is not None:
-                self._process.stderr.close()
             _left.append(self._process)
         _reap()
 
@@ -148,12 +148,11 @@ def start(job: Job, *, python: Sequence[str] = ()) -> Apart:
         )
     except (OSError, ValueError) as error:
         return Apart(job.wanted, None, f"it can't be started ({type(error).__name__})")
-    if process.stdin is not None and process.stderr is not None:
-        os.set_blocking(process.stderr.fileno(), False)
-        with suppress(OSError):  # it is dead already; its end is its answer
-            process.stdin.write(data)
-        with suppress(OSError):
-            process.stdin.close()
+    stdin = cast(IO[bytes], process.stdin)
+    with suppress(OSError):  # it is dead already; its end is its answer
+        stdin.write(data)
+    with suppress(OSError):
+        stdin.close()
     return Apart(job.wanted, process)
 
 

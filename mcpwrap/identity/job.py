@@ -69,11 +69,9 @@ def decode_answer(data: bytes, wanted: tuple[Wanted, ...]) -> list[Issued | Fail
 
 
 def _answer(result: Issued | Failed) -> _Answer:
-    match result:
-        case Issued(name, value, expires_at, renew_at):
-            return _Answer(name, value.reveal(), expires_at, renew_at)
-        case Failed(name, why, hint, retry_s):
-            return _Answer(name, why=why, hint=hint, retry_s=retry_s)
+    if isinstance(result, Failed):
+        return _Answer(result.name, why=result.why, hint=result.hint, retry_s=result.retry_s)
+    return _Answer(result.name, result.value.reveal(), result.expires_at, result.renew_at)
 
 
 def _result(answer: _Answer) -> Issued | Failed:

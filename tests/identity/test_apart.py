@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -313,6 +314,67 @@ def test_a_login_that_ended_is_told_through_the_process_too(vault: Vault, provid
     found = results(apart.start(job_of(vault, bearer(key), wanted())))
     assert isinstance(found[0], Failed)
     assert found[0].hint == "mcpwrap login acme"
+
+
+def test_the_worker_is_deaf_to_signals_and_leaves_no_dump_before_it_reads_its_job(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcpwrap.identity import worker
+
+    done: list[str] = []
+    said = bytearray()
+    real = os.write
+
+    class Input:
+        def read(self, size: int) -> bytes:
+            done.append("read")
+            return msgspec.json.encode(job_of(vault, bearer(), AGENT))
+
+    def write(fd: int, data: bytes) -> int:
+        if fd != 1:
+            return real(fd, data)
+        said.extend(data[:100])
+        if len(said) > 200:
+            raise BrokenPipeError
+        return min(len(data), 100)
+
+    monkeypatch.setattr(signal, "signal", lambda number, what: done.append(f"{signal.Signals(number).name} {what.name}"))
+    monkeypatch.setattr(signal, "setitimer", lambda which, life_s: done.append(f"ends after {life_s} s"))
+    monkeypatch.setattr("resource.setrlimit", lambda which, limits: done.append(f"limit {limits}"))
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=Input()))
+    monkeypatch.setattr(os, "set_blocking", lambda fd, blocking: done.append(f"{fd} blocks: {blocking}"))
+    monkeypatch.setattr(os, "write", write)
+    worker.main()
+    monkeypatch.undo()
+    assert done.index("read") == len(done) - 1
+    assert {f"{name} SIG_IGN" for name in ("SIGINT", "SIGHUP", "SIGTERM", "SIGPIPE")} <= set(done)
+    assert {"2 blocks: False", "limit (0, 0)", f"ends after {worker.LIFE_S} s"} <= set(done)
+    assert bytes(said).startswith(b'[{"name":"AGENT_TOKEN","value":"ey')
+
+
+def test_the_worker_reads_a_job_and_no_more(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mcpwrap.identity import worker
+
+    monkeypatch.setattr(worker, "_settle", lambda: None)
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=types.SimpleNamespace(read=lambda size: b"x" * size)))
+    with pytest.raises(ValueError, match="too long"):
+        worker.main()
+
+
+def test_windows_has_what_its_sockets_need_and_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mcpwrap.identity import worker
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setenv("SYSTEMROOT", "C:\\Windows")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
+    assert apart._environment() == {"SYSTEMROOT": "C:\\Windows"}
+    done: list[int] = []
+    monkeypatch.setattr(signal, "signal", lambda number, what: done.append(number))
+    monkeypatch.setattr(signal, "setitimer", None)
+    monkeypatch.setattr(worker, "IGNORED", ("SIGINT", "SIGNOTHING"))
+    monkeypatch.setattr(os, "set_blocking", lambda fd, blocking: None)
+    worker._settle()
+    assert done == [signal.SIGINT]
 
 
 def test_it_knows_its_job() -> None:

@@ -171,6 +171,20 @@ def test_the_public_file_is_put_right_by_the_next_use(vault: Vault) -> None:
     assert published(vault) == good
 
 
+def test_who_lost_the_race_writes_nothing(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    current_key(vault, NOW)
+    Path(jwks_path(vault.places)).unlink()
+
+    def after_the_winner(path: str, wait_s: float) -> Any:
+        monkeypatch.setattr(signing, "held", locks.held)
+        current_key(vault, NOW)
+        monkeypatch.setattr(signing, "replace", None)
+        return locks.held(path, wait_s)
+
+    monkeypatch.setattr(signing, "held", after_the_winner)
+    assert current_key(vault, NOW).state == "current"
+
+
 def test_a_public_file_that_cannot_be_written_is_an_error(vault: Vault) -> None:
     Path(jwks_path(vault.places)).mkdir()
     with pytest.raises(StateError, match=r"jwks.json` can't be written"):
