@@ -76,13 +76,13 @@ _NOT_CREDENTIALS: Final = Reserved(
     "name the variable that the server reads its key or token from",
 )
 
-KEPT_NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+KEPT_NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+"""A secret's name: any variable's may be one."""
 
 
 def may_be_credential(variable: str) -> bool:
-    """True where `variable` may be a credential's name, and a secret's as well."""
-    named = re.fullmatch(VARIABLE, variable) and re.fullmatch(KEPT_NAME, variable)
-    return named is not None and re.fullmatch(_NOT_CREDENTIALS.pattern, variable) is None
+    """True where `variable` may be a credential's name."""
+    return re.fullmatch(VARIABLE, variable) is not None and re.fullmatch(_NOT_CREDENTIALS.pattern, variable) is None
 
 
 _NO_HTTP: Final = "servers over HTTP come with a later one"
@@ -103,9 +103,9 @@ CREDENTIALS: Final = Named(
             ),
             "secret": Text(
                 "the secret of this name, which `mcpwrap secret set SERVER NAME` keeps",
-                64,
+                128,
                 KEPT_NAME,
-                "a secret's name (letters, digits, `.`, `_`, `-`; at most 64), and the secret itself never stands in a file",
+                "a secret's name (letters, digits, `.`, `_`, `-`; at most 128), and the secret itself never stands in a file",
             ),
             "minted": Table(
                 "a short-lived token that mcpwrap makes itself, for servers that check it with `mcpwrap jwks`",

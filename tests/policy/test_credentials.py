@@ -131,6 +131,7 @@ MISTAKES = {
     ),
     X + 'secret = "a"\nlogin = {}': ("2:1", "a credential has exactly one of", "take the others out"),
     X + 'secret = ""': ("2:1", "`secret` can't be empty", ""),
+    X + 'secret = "-a"': ("2:1", "`-a` isn't a secret's name", ""),
     X + 'secret = "hunter 2"': ("2:1", "`hunter 2` isn't a secret's name", ""),
     X + 'secert = "a"': ("2:1", "unknown key `secert`", "did you mean `secret`?"),
     X + 'secret = "a"\nvia = "environment"': ("3:1", "`environment` isn't one of `env`, `file`, `helper`, `meta`", ""),
