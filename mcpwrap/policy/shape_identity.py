@@ -179,6 +179,13 @@ NETWORK: Final = Table(
 )
 
 
+def persons_own(*keys: str) -> dict[str, Shape]:
+    """What `keys`, which only the person's own file may have, are in another: nobody else chooses their logins."""
+    return {
+        key: Elsewhere(f"`{key}` can't stand here: it belongs to the person's own config.toml", f"take `{key}` out") for key in keys
+    }
+
+
 def not_here(key: str) -> Shape:
     """What `key`, which only the file that defines a server may have, is in one that tightens."""
     return Elsewhere(f"`{key}` can't stand here: it belongs to the file that defines a server", f"take `{key}` out")

@@ -100,13 +100,13 @@ def test_a_persons_file_that_says_nothing_means_the_keyring_no_profile_and_no_pr
 
 @pytest.mark.parametrize("table", ["login", "vault", "network", "profiles"])
 def test_the_administrators_file_has_none_of_them(table: str) -> None:
-    with pytest.raises(ConfigError, match=f"unknown key `{table}`"):
+    with pytest.raises(ConfigError, match=f"`{table}` can't stand here"):
         site(f"[{table}]")
 
 
 @pytest.mark.parametrize("table", ["vault", "network", "profiles"])
 def test_a_projects_file_chooses_neither_vault_nor_network_nor_profile(table: str) -> None:
-    with pytest.raises(ConfigError, match=f"unknown key `{table}`"):
+    with pytest.raises(ConfigError, match=f"`{table}` can't stand here: it belongs to the person's own config.toml"):
         project(f"[{table}]")
 
 
