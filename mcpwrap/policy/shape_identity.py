@@ -50,7 +50,7 @@ def _url(doc: str, pattern: str, like: str) -> Text:
 _ISSUER: Final = _url("who vouches for the person: the issuer's URL, to the letter as the provider writes it", _WEB, _ISSUER_LIKE)
 _RESOURCE: Final = _url("the API that the token is for (RFC 8707)", _WEB + _QUERY, _RESOURCE_LIKE)
 _SCOPES: Final = Text("a scope", _SCOPE_LIMIT, r"[\x21\x23-\x5b\x5d-\x7e]+", 'a scope: one word in ASCII, without `"` and `\\`')
-_FILE_LIKE: Final = "a path: absolute, or begun by `${home}`"
+_FILE: Final = "path, absolute or begun by `${home}`"
 
 OUR_VARIABLES: Final = Reserved(
     _any_case("MCPWRAP_*"),
@@ -142,7 +142,7 @@ PROFILES: Final = Named(
             "flow": Choice("how to sign in: a browser here, a code to type in elsewhere, or as a machine with a key", FLOWS),
             "resources": Strings("the APIs that it lends tokens for, and no more; default: any", _RESOURCE),
             "scopes": Strings("the scopes that it lends, and no more; default: any", _SCOPES),
-            "key": Text(f'{_FILE_LIKE[2:]}: a PEM with the client\'s private key, for `flow = "client-credentials"`'),
+            "key": Text(f'{_FILE}: a PEM with the client\'s private key, for `flow = "client-credentials"`'),
         },
         ("issuer",),
         beside={"key": ("flow",)},
@@ -174,7 +174,7 @@ NETWORK: Final = Table(
             f"https?://{_HOST}{_PORT}/?",
             "a proxy such as `http://proxy.internal:3128` (without user, path, query and fragment)",
         ),
-        "ca": Text(f"{_FILE_LIKE[2:]}: a PEM with authorities that count besides the system's"),
+        "ca": Text(f"{_FILE}: a PEM with authorities that count besides the system's"),
     },
 )
 
