@@ -131,9 +131,9 @@ POLICIES: Final[dict[str, tuple[bytes, str]]] = {
     "escape in a resource": (b'[servers.f.credentials.X]\nlogin = { resource = "https://a.example/\\u001b" }', "isn't a resource"),
     "preload": (b'[servers.f.credentials.LD_PRELOAD]\nsecret = "a"', "can't be a credential"),
     "our own variable": (b'[servers.f]\ninherit_env = ["MCPWRAP_PASSPHRASE"]', "is mcpwrap's own variable"),
-    "vault of a project": (b'[vault]\nkey = "file:/tmp/key"', "unknown key"),
-    "proxy of a project": (b'[network]\nproxy = "http://evil.example"', "unknown key"),
-    "profile of a project": (b'[profiles.work]\nissuer = "https://evil.example"', "unknown key"),
+    "vault of a project": (b'[vault]\nkey = "file:/tmp/key"', "belongs to the person's own"),
+    "proxy of a project": (b'[network]\nproxy = "http://evil.example"', "belongs to the person's own"),
+    "profile of a project": (b'[profiles.work]\nissuer = "https://evil.example"', "belongs to the person's own"),
     "long key": (b"a" * 200_000 + b" = 1", "a key is longer than 256 bytes"),
     "many patterns": (b"[servers.f]\nallow = [" + b'"a",' * 50_000 + b"]", "more than 20,000 keys and values"),
 }

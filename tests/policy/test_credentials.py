@@ -100,13 +100,13 @@ def test_a_persons_file_that_says_nothing_means_the_keyring_no_profile_and_no_pr
 
 @pytest.mark.parametrize("table", ["login", "vault", "network", "profiles"])
 def test_the_administrators_file_has_none_of_them(table: str) -> None:
-    with pytest.raises(ConfigError, match=f"unknown key `{table}`"):
+    with pytest.raises(ConfigError, match=f"`{table}` can't stand here"):
         site(f"[{table}]")
 
 
 @pytest.mark.parametrize("table", ["vault", "network", "profiles"])
 def test_a_projects_file_chooses_neither_vault_nor_network_nor_profile(table: str) -> None:
-    with pytest.raises(ConfigError, match=f"unknown key `{table}`"):
+    with pytest.raises(ConfigError, match=f"`{table}` can't stand here: it belongs to the person's own config.toml"):
         project(f"[{table}]")
 
 
@@ -131,6 +131,7 @@ MISTAKES = {
     ),
     X + 'secret = "a"\nlogin = {}': ("2:1", "a credential has exactly one of", "take the others out"),
     X + 'secret = ""': ("2:1", "`secret` can't be empty", ""),
+    X + 'secret = "-a"': ("2:1", "`-a` isn't a secret's name", ""),
     X + 'secret = "hunter 2"': ("2:1", "`hunter 2` isn't a secret's name", ""),
     X + 'secert = "a"': ("2:1", "unknown key `secert`", "did you mean `secret`?"),
     X + 'secret = "a"\nvia = "environment"': ("3:1", "`environment` isn't one of `env`, `file`, `helper`, `meta`", ""),

@@ -161,7 +161,7 @@ def test_a_definition_that_hides_something_is_not_allowed() -> None:
         ((), ["github_personal_access_token"], ("github_personal_access_token",)),
         ((), ["SLACK_TOKEN", "API_KEY", "MCP_SERVER_TOKEN", "GITHUB_WORKSPACE", "GIT_TOKEN"], ()),
         (("API_KEY", "TZ"), ["GITHUB_TOKEN"], ("API_KEY", "GITHUB_TOKEN")),
-        ((), ["GITHUB_TOKEN()", "GITHUB TOKEN", "_GITHUB_TOKEN", "GITHUB_TOKEN\n", "GITHUB_TOKEN" + "S" * 60], ()),
+        ((), ["GITHUB_TOKEN()", "GITHUB TOKEN", "GITHUB_TOKEN\n", "1GITHUB_TOKEN", "GITHUB_TOKEN_" + "S" * 128], ()),
         ((), ["MCPWRAP_GITHUB_TOKEN", "LD_GITHUB_TOKEN"], ()),
         ((), [f"GITHUB_{i}_TOKEN" for i in range(9)], ("GITHUB_0_TOKEN", "GITHUB_1_TOKEN", "GITHUB_2_TOKEN")),
     ],
