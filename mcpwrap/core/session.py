@@ -110,6 +110,8 @@ class Session:
         self._server_side = ServerSide(self._state, access, self._asking)
         self._notices = ServerNotices(self._state, access, self._replies, self._asking)
         self._joining: Joining | None = None
+        self._awaits = False
+        """its first credentials are still being fetched"""
         self._restarting = Restarting(self._state, access, Phase.ABSENT) if starting and not hold else None
 
     @property
@@ -192,6 +194,7 @@ class Session:
         if self._joining is not None and (type(m) is Result or type(m) is Error) and is_own(m):
             if self._joining.answer(m, out):
                 self._joining = None
+                self._await()
         elif type(m) is Request:
             out.append(ToServer(denial.error(m.id, INTERNAL_ERROR, "the session is held")))
 
@@ -270,8 +273,8 @@ class Session:
             case RecordFailed(refs, why, at):
                 self._unrecorded(frozenset(refs), why, out)
             case TokenAwaited():
-                if self._restarting is None and not state.hold:
-                    self._restarting = Restarting(state, self._access, Phase.AWAITING)
+                self._awaits = True
+                self._await()
             case TokenFailed(why, at):
                 state.tokenless = state.known.redacted(why)
                 self._awaited(at, out)
@@ -294,7 +297,13 @@ class Session:
 
     # a server that is restarted
 
+    def _await(self) -> None:
+        """Let calls wait for their token, once the session is open."""
+        if self._awaits and self._restarting is None and not self._state.hold:
+            self._restarting = Restarting(self._state, self._access, Phase.AWAITING)
+
     def _awaited(self, at: float, out: list[Command]) -> None:
+        self._awaits = False
         if self._restarting is not None and self._restarting.phase is Phase.AWAITING:
             self._restarting = None
             self._release(at, out)
@@ -373,6 +382,7 @@ class Session:
         """From now on answer in the server's place; what it owed is answered with an error."""
         state = self._state
         was_held = bool(state.hold)
+        self._awaits = False
         state.hold = why = state.known.redacted(why)
         self._restarting = None
         state.adapted = None
