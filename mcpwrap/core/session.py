@@ -133,9 +133,8 @@ class Session:
             self._happened(event, out)  # type: ignore[arg-type]
         if self._restarting is not None:
             self._settle(event.at, out)
-        if self._state.known:
-            return [scrubbed(command, self._state.known) for command in out]
-        return out
+        known = self._state.known
+        return out if known is None else [scrubbed(command, known) for command in out]
 
     # lines
 
@@ -269,7 +268,7 @@ class Session:
             case RecordFailed(refs, why, at):
                 self._unrecorded(frozenset(refs), why, out)
             case TokenFailed(why, _):
-                state.tokenless = state.known.redacted(why)
+                state.tokenless = state.shown(why)
             case TokenReady():
                 state.tokenless = ""
             case TokensChanged(meta, known, _):
@@ -362,7 +361,7 @@ class Session:
         """From now on answer in the server's place; what it owed is answered with an error."""
         state = self._state
         was_held = bool(state.hold)
-        state.hold = why = state.known.redacted(why)
+        state.hold = why = state.shown(why)
         self._restarting = None
         state.adapted = None
         state.established.tasks.clear()
