@@ -100,6 +100,8 @@ class World:
         self.happen(ClientLine(json.dumps({"jsonrpc": "2.0", **body}).encode(), 1.0))
 
     def server(self, body: dict[str, Any]) -> None:
+        if self.session.held:
+            return  # it is gone
         self.happen(ServerLine(json.dumps({"jsonrpc": "2.0", **body}).encode(), 1.0))
 
     def answer(self, index: int, *, own: bool = False) -> None:
