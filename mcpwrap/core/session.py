@@ -17,8 +17,12 @@ Invariants, each held by a property test:
 * a call that was forwarded has a record that permitted it, and that record comes before it
 * what is listed is what isn't denied
 * with everything allowed the session is transparent
+* over a restart of the server, what was sent isn't sent again, and each request is answered once or recorded as lost
+* what waited is judged when it is sent on, in the order in which it came
+* a delivered credential stands in no record and reaches no client by us
 
-While a session is held (untrusted, the server gone) `held` answers in the server's place, and `joining` leads back.
+A server whose credentials run out is replaced while the session goes on (`restarting`); the next one is compared first
+(`reopening`). While a session is held (untrusted, the server gone) `held` answers in the server's place, and `joining` leads back.
 """
 
 from __future__ import annotations
@@ -135,10 +139,9 @@ class Session:
         else:
             self._happened(event, out)  # type: ignore[arg-type]
         if self._restarting is not None:
-            self._settle(event.at, out)
-        if self._state.known:
-            return [scrubbed(command, self._state.known) for command in out]
-        return out
+            self._settle(self._restarting, event.at, out)
+        known = self._state.known
+        return out if known is None else [scrubbed(command, known) for command in out]
 
     # lines
 
@@ -276,7 +279,7 @@ class Session:
                 self._awaits = True
                 self._await()
             case TokenFailed(why, at):
-                state.tokenless = state.known.redacted(why)
+                state.tokenless = state.shown(why)
                 self._awaited(at, out)
             case TokenReady(at):
                 state.tokenless = ""
@@ -330,11 +333,8 @@ class Session:
             case _:
                 pass
 
-    def _settle(self, at: float, out: list[Command]) -> None:
+    def _settle(self, now: Restarting, at: float, out: list[Command]) -> None:
         """Go on with the restart where what it waited for is there."""
-        now = self._restarting
-        if now is None:
-            return
         if now.phase in (Phase.DUE, Phase.DRAINING):
             if now.idle:
                 self._end_server(now, at, out)
@@ -383,7 +383,7 @@ class Session:
         state = self._state
         was_held = bool(state.hold)
         self._awaits = False
-        state.hold = why = state.known.redacted(why)
+        state.hold = why = state.shown(why)
         self._restarting = None
         state.adapted = None
         state.established.tasks.clear()
