@@ -29,7 +29,7 @@ def main() -> None:
     """Measure, and print."""
     with tempfile.TemporaryDirectory() as folder:
         env = {**os.environ, "HOME": folder, "MCPWRAP_PASSPHRASE": WORDS}
-        env |= {name: folder for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR")}
+        env |= dict.fromkeys(("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"), folder)
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         daemon = ["gnome-keyring-daemon", "--unlock", "--components=secrets", "--daemonize"]
         subprocess.run(daemon, env=env, input=b"password\n", check=True, stdout=subprocess.DEVNULL)

@@ -118,15 +118,14 @@ def test_signals_between_are_skipped(tmp_path: Path) -> None:
         return next(answers, None) if method == "SearchItems" else good(method)
 
     # (the signal alone, and then silence: it wasn't taken for the answer)
-    with OddBus(tmp_path, answer) as odd:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(bus, "LIMIT_S", 0.2)
-            with pytest.raises(Unreachable, match="didn't answer"):
-                asked(odd)
+    with OddBus(tmp_path, answer) as odd, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bus, "LIMIT_S", 0.2)
+        with pytest.raises(Unreachable, match="didn't answer"):
+            asked(odd)
 
 
 def test_a_locked_entry_and_a_locked_keyring_are_said(tmp_path: Path) -> None:
-    none = ("aoao", ([], []))
+    none: tuple[str, tuple[Any, ...]] = ("aoao", ([], []))
     for i, (answer, kind) in enumerate(
         [
             (but(SearchItems=("aoao", ([], [UNLOCKED]))), Locked),

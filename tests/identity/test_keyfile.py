@@ -70,9 +70,10 @@ def test_another_users_is_refused(path: Path) -> None:
 def test_a_link_is_refused(path: Path, tmp_path: Path) -> None:
     made(tmp_path / "real")
     path.symlink_to(tmp_path / "real")
-    for use in (lambda: read_key(str(path)), lambda: made(path)):
-        with pytest.raises(VaultError, match="is a link"):
-            use()
+    with pytest.raises(VaultError, match="is a link"):
+        read_key(str(path))
+    with pytest.raises(VaultError, match="is a link"):
+        made(path)
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     with pytest.raises(VaultError, match="is a link"):
         made(tmp_path / "dangling")

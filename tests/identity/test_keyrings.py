@@ -191,7 +191,7 @@ def test_requests_and_replies_show_no_key() -> None:
 
 
 def test_windows_and_macos_choose_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(keyrings.sys, "platform", "elsewhere")
+    monkeypatch.setattr(sys, "platform", "elsewhere")
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     monkeypatch.setattr(keyrings, "_configured", lambda: "")
     for path, backend in (
@@ -210,7 +210,7 @@ def test_a_keyring_whose_asking_fails_is_not_chosen(monkeypatch: pytest.MonkeyPa
         def priority(self) -> int:
             raise AssertionError
 
-    monkeypatch.setattr(keyrings.sys, "platform", "elsewhere")
+    monkeypatch.setattr(sys, "platform", "elsewhere")
     monkeypatch.setattr(keyrings, "_configured", lambda: "")
     monkeypatch.setattr(keyrings, "_class", lambda path: Odd)
     with pytest.raises(VaultError, match=NO_KEYRING):
@@ -238,6 +238,6 @@ def test_a_library_error_is_told_by_kind_and_number_only() -> None:
         def delete_password(self, service: str, username: str) -> None:
             """Not reached."""
 
-    with pytest.raises(VaultError, match="the key can't be read in the system's keyring: RuntimeError$") as told:
+    with pytest.raises(VaultError, match=r"the key can't be read in the system's keyring: RuntimeError$") as told:
         keyrings.fetch(Backend(), "one")
     assert "hunter2" not in "".join(traceback.format_exception(told.value))
