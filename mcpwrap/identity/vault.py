@@ -209,7 +209,7 @@ class Vault:
         except VaultError:
             raise
         except StateError as error:
-            if not os.path.lexists(path):
+            if isinstance(error.__cause__, FileNotFoundError):  # (it may be there by now)
                 return None
             raise VaultError(f"`{path}` can't be used: {error}") from error
 
