@@ -172,7 +172,7 @@ def _open(places: Places, header: Header, env: Mapping[str, str], passphrase: Se
             return Vault(places, header, unwrap(header, given(env, passphrase)))
         case "keyring" if header.where == SECRET_SERVICE:
             return _from_secret_service(places, header, env)
-        case "keyring":
+        case "keyring":  # pragma: no branch - there is no other
             from mcpwrap.identity import keyrings
 
             return Vault(places, header, keyrings.read_entry(env, header.epoch, header.where))
@@ -209,7 +209,7 @@ def _keep(
 
             key = key or os.urandom(KEY_SIZE)
             return wrap(header, key, given(env, passphrase)), key
-        case "keyring":
+        case "keyring":  # pragma: no branch - there is no other
             from mcpwrap.identity import bus, keyrings
 
             key = key or os.urandom(KEY_SIZE)

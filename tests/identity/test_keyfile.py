@@ -245,3 +245,12 @@ def test_no_error_quotes_what_stands_in_the_file(path: Path) -> None:
     with pytest.raises(VaultError) as told:
         read_key(str(path))
     assert "something secret" not in "".join(traceback.format_exception(told.value))
+
+
+def test_on_windows_folders_are_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o777)
+    made_key = tmp_path / "key"
+    monkeypatch.setattr("sys.platform", "win32")
+    key = made(made_key)
+    made_key.chmod(0o644)
+    assert read_key(str(made_key)) == key

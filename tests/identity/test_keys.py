@@ -334,6 +334,14 @@ def test_a_recorded_bus_is_a_hint_and_no_more(places: Places, monkeypatch: pytes
     assert asked == ["", "", "", ""]
 
 
+def test_of_several_entries_the_one_that_the_header_knows_counts(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = create(places, Header("keyring", "Secret Service", "e"), os.urandom(32))
+    ours, other = keyfile.text_of(vault.key), keyfile.text_of(os.urandom(32))
+    for texts in ([ours, other], [other, ours], [other, ours, other], ["no key", ours]):
+        monkeypatch.setattr(bus, "read", lambda *_, texts=texts: (texts, "unix:path=/new"))
+        assert open_vault(places, "keyring", {}).key == vault.key
+
+
 def test_no_key_at_all_is_refused(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     create(places, Header("keyring", "Secret Service", "e"), os.urandom(32))
     monkeypatch.setattr(bus, "read", lambda *_: ([], "unix:path=/new"))
