@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-DEADLINE_S = 8.0
+DEADLINE_S = 60.0
 """For anything a person waits for here; it takes a tenth of a second, the rest is for a busy machine."""
 
 
