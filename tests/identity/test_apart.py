@@ -214,6 +214,7 @@ def test_nothing_secret_is_in_its_arguments_or_its_environment_nor_anything_of_t
     assert canaries(argv) == canaries(env) == []
     assert {each.partition(b"=")[0] for each in env.split(b"\0") if each} <= {b"PATH", b"LANG", b"LC_CTYPE"}
     assert b"/of-the-asker" not in argv + env
+    assert argv.split(b"\0")[1] == b"-I"
     assert os.getsid(asked.pid) == asked.pid
     assert (proc / "cwd").readlink() == Path("/")
     opened = {int(each.name): str(each.readlink()) for each in (proc / "fd").iterdir() if int(each.name) > 2}
