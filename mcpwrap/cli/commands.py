@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "trust": ("mcpwrap.cli.trust", "Show what a project's file lets run and do, and accept it."),
     "untrust": ("mcpwrap.cli.trust", "Take the trust back, for running sessions too."),
     "pins": ("mcpwrap.cli.pins", "What servers may offer: what is pinned, and what differs."),
+    "login": ("mcpwrap.cli.login", "Sign in, so that servers get short-lived tokens."),
+    "logout": ("mcpwrap.cli.logout", "Sign out: the provider is told, and what is kept here is wiped."),
     "vault": ("mcpwrap.cli.vault", "Where the installation's key lies, and what it protects."),
     "secret": ("mcpwrap.cli.secret", "Secrets for servers: set, list, lend, take away."),
     "explain": ("mcpwrap.cli.explain", "Why a call is let through or refused."),

@@ -15,13 +15,12 @@ import click
 
 from mcpwrap.cli import completion
 from mcpwrap.cli.here import Found, Here, need
+from mcpwrap.cli.identity import card_for, of_issuer, profiles_of
 from mcpwrap.core.credentials import Bearer, Failed, Minted, Network, Wanted
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError, UntrustedError, UsageError
 from mcpwrap.identity.broker import issue
-from mcpwrap.identity.logins import LoginStore, key_of
 from mcpwrap.identity.socket_protocol import VARIABLE, Given, ask
-from mcpwrap.identity.vault import Vault
 from mcpwrap.policy.load import ProjectPolicy
 
 
@@ -51,7 +50,7 @@ def _minted(here: Here, server: str | None, credential: str | None, project: str
         raise UntrustedError(f"{found.file_name} in {spell_out(found.root)} is not trusted yet", hint="mcpwrap trust")
     wanted = _chosen(minted_of(policy, server), server, credential)
     vault = here.vault
-    bearer = Bearer(found.root, policy.name, server, record.digest, _login(found, policy, vault))
+    bearer = Bearer(found.root, policy.name, server, record.digest, _login(found, policy))
     result = issue(vault, bearer, [wanted], Network(), time.time, None)[0]
     if isinstance(result, Failed):
         raise LoginError(result.why, hint=result.hint)
@@ -85,20 +84,17 @@ def _chosen(minted: Sequence[Wanted], server: str, credential: str | None) -> Wa
     raise UsageError(f"`{shown}` has several: {names}", hint=f"mcpwrap token --server {shown} --credential {named[0].name}")
 
 
-def _login(found: Found, policy: ProjectPolicy, vault: Vault) -> str:
+def _login(found: Found, policy: ProjectPolicy) -> str:
     """The key of the login that `policy` names; "" for the local one.
 
     Raises:
         LoginError: nobody is signed in there.
     """
-    issuer = policy.issuer
-    if not issuer:
+    if not policy.issuer:
         return ""
-    user = found.here.user()
-    names = [profile.name for profile in user.profiles.values() if profile.issuer == issuer] if user is not None else []
-    signed_in = {card.key for card in LoginStore(vault).cards()}
-    for name in (*names, ""):
-        if key_of(name, issuer) in signed_in:
-            return key_of(name, issuer)
-    hint = f"mcpwrap login {names[0]}" if names else f"mcpwrap login --issuer {spell_out(issuer)}"
-    raise LoginError(f"nobody is signed in at `{spell_out(issuer)}`", hint=hint)
+    card = card_for(found.here, policy.issuer)
+    if card is not None:
+        return card.key
+    profile = of_issuer(profiles_of(found.here), policy.issuer).name
+    hint = f"mcpwrap login {profile}" if profile else f"mcpwrap login --issuer {spell_out(policy.issuer)}"
+    raise LoginError(f"nobody is signed in at `{spell_out(policy.issuer)}`", hint=hint)

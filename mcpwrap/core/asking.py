@@ -191,7 +191,7 @@ class Asking:
     def request(self, m: Request, at: float, out: list[Command]) -> None:
         """Judge a request of the server's: forward it, or answer it."""
         state = self._state
-        if state.tokens_in_meta:
+        if state.may_echo:
             m = meta.taken_back(m)
         key = id_key(m.id)
         if key in state.server_calls:

@@ -112,6 +112,13 @@ class ServerRestarted(msgspec.Struct, frozen=True):
     at: float
 
 
+class TokenAwaited(msgspec.Struct, frozen=True):
+    """A server was started whose first credentials are still being fetched beside its start: calls wait until `TokenReady` or
+    `TokenFailed`."""
+
+    at: float
+
+
 class TokenFailed(msgspec.Struct, frozen=True):
     """A credential of a running server can't be had: its calls are refused until `TokenReady`. `why` is written for a person: the
     fact and the remedy, in whole sentences."""
@@ -148,6 +155,7 @@ Happening = (
     | RestartForced
     | DrainOver
     | ServerRestarted
+    | TokenAwaited
     | TokenFailed
     | TokenReady
     | TokensChanged

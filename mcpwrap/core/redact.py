@@ -112,7 +112,7 @@ def redact(value: Any, *, whole: bool, known: Known = NOTHING_KNOWN) -> Any:
     if kind is dict:
         return {
             known.redacted(key) if known else key:
-            REDACTED if item is not None and type(item) is not bool and _sounds_secret(key) and not _is_count(key, item)
+            REDACTED if item is not None and type(item) is not bool and sounds_secret(key) and not _is_count(key, item)
             else item if type(item) is int or type(item) is bool
             else redact(item, whole=whole, known=known)
             for key, item in value.items()
@@ -122,7 +122,8 @@ def redact(value: Any, *, whole: bool, known: Known = NOTHING_KNOWN) -> Any:
     return value
 
 
-def _sounds_secret(key: str) -> bool:
+def sounds_secret(key: str) -> bool:
+    """True where a name or key speaks of a secret."""
     # (only short keys are kept: the cache is bounded in entries)
     return _known_key(key) if len(key) <= SHORTENED else _secret_key().search(key) is not None
 
@@ -145,3 +146,8 @@ def _text(value: str, whole: bool) -> str:
         # cut after redaction, so that a token on the edge doesn't leave its head behind
         return f"{_token().sub(REDACTED, value[: SHORTENED * 2])[:SHORTENED]}… ({size} characters)"
     return _token().sub(REDACTED, value)
+
+
+def has_token(text: str) -> bool:
+    """True where a part of `text` has the shape of a known token."""
+    return len(text) >= SHORTEST_TOKEN and _token().search(text) is not None

@@ -3,6 +3,7 @@
 A server knows the credentials of its environment only as they were when it was started. So it is ended and started again before
 they run out, and the client isn't to notice:
 
+    AWAITING   the server runs and its first token is still being fetched: calls wait, all that carries no authority goes on
     DUE        everything goes on; once there is nothing in flight, the server is restarted
     DRAINING   the client's requests wait; what is in flight has until `DrainOver` to end
     ABSENT     there is no server: the old one is ended, or the first one still waits for its token
@@ -38,6 +39,7 @@ from mcpwrap.core.waiting import Waiting
 class Phase(enum.Enum):
     """How far a restart is."""
 
+    AWAITING = "awaiting"
     DUE = "due"
     DRAINING = "draining"
     ABSENT = "absent"
@@ -89,7 +91,7 @@ class Restarting:
     def takes(self, m: Message, out: list[Command]) -> bool:
         """True where a message of the client's is dealt with: it waits, or nobody is there to whom it means something."""
         if type(m) is Request:
-            if self.phase is Phase.DUE:
+            if self.phase is Phase.DUE or (self.phase is Phase.AWAITING and self._needs_no_token(m)):
                 return False
             self._wait(m, out)
             return True
@@ -98,6 +100,12 @@ class Restarting:
                 return True
             return self.phase in _ALONE and self._takes_notification(m, out)
         return False
+
+    def _needs_no_token(self, m: Request) -> bool:
+        """True for what is always let through (POLICY.md §7), but for one whose id waits already."""
+        row = lookup(self._state.legacy_or_latest(), "client", m.method) or lookup(MODERN[-1], "client", m.method)
+        always = row is not None and row.matched is Matched.ALWAYS
+        return always and id_key(m.id) not in self._state.waiting
 
     def _wait(self, m: Request, out: list[Command]) -> None:
         state = self._state

@@ -52,7 +52,7 @@ class ServerNotices:
     def notification(self, m: Notification, at: float, out: list[Command]) -> None:
         """Judge a notification of the server's: forward it, or drop it."""
         state = self._state
-        if state.tokens_in_meta:
+        if state.may_echo:
             m = meta.taken_back(m)
         refs: tuple[str, ...] = ()
         row = lookup(state.legacy_or_latest(), "server", m.method) or lookup(MODERN[-1], "server", m.method)

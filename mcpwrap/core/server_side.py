@@ -90,7 +90,7 @@ class ServerSide:
         if why := self._too_long(pending, m):
             self._unfit(pending, Unfit(why, policy=True), at, m, out)
             return
-        if state.tokens_in_meta:
+        if state.may_echo:
             m = meta.taken_from(m)
         if isinstance(m, Error):
             self._error(pending, m, at, out)

@@ -49,6 +49,7 @@ from mcpwrap.core.events import (
     ServerLine,
     ServerRestarted,
     ServerStarted,
+    TokenAwaited,
     TokenFailed,
     TokenReady,
     TokensChanged,
@@ -268,12 +269,18 @@ class Session:
                         held.lists_changed(state, out)
             case RecordFailed(refs, why, at):
                 self._unrecorded(frozenset(refs), why, out)
-            case TokenFailed(why, _):
+            case TokenAwaited():
+                if self._restarting is None and not state.hold:
+                    self._restarting = Restarting(state, self._access, Phase.AWAITING)
+            case TokenFailed(why, at):
                 state.tokenless = state.known.redacted(why)
-            case TokenReady():
+                self._awaited(at, out)
+            case TokenReady(at):
                 state.tokenless = ""
+                self._awaited(at, out)
             case TokensChanged(meta, known, _):
                 state.tokens_in_meta = dict(meta)
+                state.may_echo = state.may_echo or bool(meta)
                 state.know((*known, *meta.values()))
             case RestartDue() | RestartForced() | DrainOver() | ServerRestarted() | ServerBegan():
                 self._restart(event, out)
@@ -286,6 +293,11 @@ class Session:
                 self._forget_server_calls(at, out)
 
     # a server that is restarted
+
+    def _awaited(self, at: float, out: list[Command]) -> None:
+        if self._restarting is not None and self._restarting.phase is Phase.AWAITING:
+            self._restarting = None
+            self._release(at, out)
 
     def _restart(self, event: RestartDue | RestartForced | DrainOver | ServerRestarted | ServerBegan, out: list[Command]) -> None:
         now = self._restarting

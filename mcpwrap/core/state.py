@@ -87,6 +87,8 @@ class State(msgspec.Struct):
     """why calls are refused: a credential can't be had; "" where all are there"""
     tokens_in_meta: Mapping[str, Secret] = {}
     """credentials that go with each request, by name"""
+    may_echo: bool = False
+    """a credential went with some request, so that the server may say it back"""
     known: Known = NOTHING_KNOWN
     """what was delivered to the server in any way: no record shows it"""
     asked: Remembered[Id] = msgspec.field(default_factory=Remembered)

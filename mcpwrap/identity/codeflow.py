@@ -31,7 +31,7 @@ def sign_in(session: Session, *, limit_s: float = LIMIT_S) -> SignedIn:
         ProviderSaid: the provider or the person refused.
         LoginError: the provider can't do it safely; the answer isn't its own; nobody came back in `limit_s` seconds.
     """
-    metadata, wish = session.metadata, session.asked.wish
+    metadata, wish = session.metadata, session.wish
     if not metadata.authorization_endpoint:
         raise LoginError(f"{session.host} has no sign-in for browsers", hint="see `flow` of the profile")
     if not metadata.s256:

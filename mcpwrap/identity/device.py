@@ -41,7 +41,7 @@ def sign_in(
         ProviderSaid: the provider or the person refused.
         LoginError: the provider has no device flow, its place isn't accepted, or the code expired.
     """
-    metadata, wish = session.metadata, session.asked.wish
+    metadata, wish = session.metadata, session.wish
     if not metadata.device_authorization_endpoint:
         raise LoginError(f"{session.host} has no device flow", hint="in a browser on this machine: mcpwrap login")
     auth = given(metadata, wish) if wish.client_id else register(session.http, metadata)

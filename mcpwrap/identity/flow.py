@@ -39,12 +39,14 @@ _LIMIT: Final = 100
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One login as it is wanted. `profile` is "" where the issuer was given on the command line."""
+    """One login as it is wanted. `profile` is "" where the issuer was given on the command line; `earlier` is the client of the
+    login that was there before, for a provider that registers nobody by itself."""
 
     profile: str
     issuer: str
     flow: Flow = "browser"
     wish: Wish = Wish()
+    earlier: Wish = Wish()
     resources: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
 
@@ -91,6 +93,13 @@ class Session(msgspec.Struct, frozen=True):
     def host(self) -> str:
         """The issuer's host, as messages have it."""
         return self.metadata.host
+
+    @property
+    def wish(self) -> Wish:
+        """The client that was named, now or, where nobody can be registered, for the login before."""
+        if self.asked.wish.client_id or self.metadata.registration_endpoint:
+            return self.asked.wish
+        return self.asked.earlier
 
     def scopes(self) -> tuple[str, ...]:
         """All scopes to ask for where a person signs in."""
@@ -166,6 +175,7 @@ def sign_in(asked: Asked, network: Network, screen: Screen) -> SignedIn:
     check(asked)
     with client(network) as http, _advice():
         session = Session(http, asked, discover(http, asked.issuer), screen)
+        _warn(session)
         match asked.flow:
             case "browser":
                 return codeflow.sign_in(session)
@@ -233,12 +243,27 @@ def declined(session: Session, error: str, description: str) -> ProviderSaid:
 
 _HINTS: Final[Mapping[str, str]] = {
     "invalid_target": "a resource isn't known there: see `resources` of the profile, and `--resource`",
-    "invalid_scope": "a scope isn't known there: see `scopes` of the profile, and `--scope`",
+    "invalid_scope": "a scope isn't known there: see `scopes` of the profile, and `--scope`; `mcpwrap logout` forgets earlier ones",
     "invalid_client": "is the client id right? a client that has a secret: mcpwrap login --client-secret",
     "unauthorized_client": "the client isn't registered for this way of signing in; see `flow` of the profile",
     "unsupported_grant_type": "the provider doesn't know this way of signing in; see `flow` of the profile",
     "invalid_grant": "nothing was stored; `mcpwrap login` starts again",
 }
+
+
+def _warn(session: Session) -> None:
+    """Say it where a host only looks like what it reads as (PROTOCOL.md §8)."""
+    import idna
+
+    for url in dict.fromkeys((session.metadata.issuer, session.metadata.authorization_endpoint)):
+        host = address(url).host if url else ""
+        if not any(label.startswith("xn--") for label in host.split(".")):
+            continue
+        try:
+            reads = f"reads as `{spell_out(idna.decode(host))}`"
+        except (idna.IDNAError, UnicodeError):
+            reads = "can't be read"
+        session.screen.show(f"Look twice: the host {host} {reads}; its letters may only look like those of a host that you know.")
 
 
 @contextmanager

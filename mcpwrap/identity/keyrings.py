@@ -252,6 +252,8 @@ def _answer(request: _Request, env: Mapping[str, str]) -> _Reply:
                 return _Reply(name, done=erase(backend, request.name))
     except VaultError as error:
         return _Reply(why=str(error), hint=error.hint)
+    except Exception as error:  # noqa: BLE001 - without an answer the other side would wait to the end
+        return _Reply(why=f"the system's keyring can't be asked: {type(error).__name__}", hint=INIT_HINT)
 
 
 def choose(env: Mapping[str, str], bus: str = "", only: str = "") -> tuple[Backend, str]:
@@ -284,8 +286,10 @@ def choose(env: Mapping[str, str], bus: str = "", only: str = "") -> tuple[Backe
             except Exception:  # noqa: BLE001, S112 - whatever a keyring raises that can't work here
                 continue
     if not found:
-        if isinstance(why, Locked | Missing):
+        if isinstance(why, Locked):
             raise why
+        if isinstance(why, Missing):
+            raise VaultError(f"{NO_KEYRING}: {why}", hint=f"{why.hint}; or {INIT_HINT}") from why
         if only:
             raise VaultError(
                 f"the installation's key lies in the {only}, and that isn't here", hint="mcpwrap vault status"

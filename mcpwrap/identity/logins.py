@@ -7,7 +7,7 @@ counts there is none, whatever tokens still lie about. Shims watch its file, so 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -89,6 +89,12 @@ def key_of(profile: str, issuer: str) -> str:
     return f"{len(profile)}:{profile}{issuer}"
 
 
+def keys_for(issuer: str, profiles: Sequence[str]) -> tuple[str, ...]:
+    """The logins that may count for `issuer`; the first one that is there does: those of the `profiles`, then the one that was
+    made without a profile."""
+    return tuple(key_of(name, issuer) for name in (*profiles, ""))
+
+
 def access_key(resource: str, scope: tuple[str, ...]) -> str:
     """Under which an access token is kept."""
     return "\0".join((resource, *sorted(scope)))
@@ -114,8 +120,7 @@ class LoginStore:
         path = self.path(key)
         try:
             check_private(self._folder)
-            payload = self._vault.unseal(_KIND, key, read_private(path, CARD_LIMIT))
-            card = msgspec.json.decode(payload, type=Card)
+            card = msgspec.json.decode(self._unseal(path, key), type=Card)
         except (StateError, ValueError) as error:
             if not os.path.lexists(path):
                 return None
@@ -228,6 +233,17 @@ class LoginStore:
                 there = self._vault.remove(self.item(key)) or there
         return there
 
+    def _unseal(self, path: str, key: str) -> bytes:
+        sealed = read_private(path, CARD_LIMIT)
+        try:
+            return self._vault.unseal(_KIND, key, sealed)
+        except StateError:
+            # was a newer one stored since it was read?
+            newer = read_private(path, CARD_LIMIT)
+            if newer == sealed:
+                raise
+            return self._vault.unseal(_KIND, key, newer)
+
     def _unlink(self, key: str) -> None:
         try:
             os.unlink(self.path(key))
@@ -249,8 +265,13 @@ class LoginStore:
 
     def item(self, key: str) -> Item:
         """The vault's item with the secrets of `key`."""
-        size, _, rest = key.partition(":")
-        return Item(_KIND, rest[int(size) :], rest[: int(size)])
+        return item_of(key)
+
+
+def item_of(key: str) -> Item:
+    """The vault's item with the secrets of the login `key`."""
+    size, _, rest = key.partition(":")
+    return Item(_KIND, rest[int(size) :], rest[: int(size)])
 
 
 def card_path(state: str, key: str) -> str:

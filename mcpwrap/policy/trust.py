@@ -188,7 +188,7 @@ def announce_changes(old: ProjectPolicy | None, new: ProjectPolicy) -> list[Chan
 
 
 def warnings_for(policy: ProjectPolicy) -> list[str]:
-    """`mcpwrap.policy.runners.warnings_for`; `run` never needs it, so it isn't imported there."""
-    from mcpwrap.policy import runners  # noqa: PLC0415 - see above
+    """The warnings of `mcpwrap.policy.review_credentials` and `runners`; `run` never needs them, so they aren't imported there."""
+    from mcpwrap.policy import review_credentials, runners  # noqa: PLC0415 - see above
 
-    return runners.warnings_for(policy)
+    return [*review_credentials.warnings_for(policy), *runners.warnings_for(policy)]

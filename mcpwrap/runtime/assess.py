@@ -12,13 +12,14 @@ from typing import Any
 
 import msgspec
 
-from mcpwrap.core.credentials import LOCAL, Bearer, Network, Profile, Wanted
+from mcpwrap.core.credentials import LOCAL, Bearer, FromSecret, Network, Profile, Wanted
 from mcpwrap.core.pins import PinnedServer
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.core.seal import NoSeal, Seal
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, StateError, UntrustedError, VaultError
-from mcpwrap.identity.logins import Card, LoginStore, card_path, key_of
+from mcpwrap.identity.logins import Card, LoginStore, card_path, keys_for
+from mcpwrap.identity.secrets import SecretStore
 from mcpwrap.policy.commands import verify_command
 from mcpwrap.policy.executables import resolve_executable
 from mcpwrap.policy.folders import Folders, folders, read_config, read_site, refuse_inside_project
@@ -155,6 +156,10 @@ def _assess(asked: Asked, door: Door, watched: list[str], about: dict[str, str])
     pins = PinStore(ours.state, door.open(user.vault))
     pinned, others = pins_of(pins, source.record, source.root, asked.name, tuple(source.policy.servers))
     profile, card = _login(asked, door, user, source, watched)
+    secrets = SecretStore(door.open(user.vault))
+    for each in server.credentials:
+        if isinstance(each.source, FromSecret):
+            watched += secrets.paths(source.root, asked.name, each.source.name)
     return Assessment(
         "",
         notice,
@@ -232,8 +237,7 @@ def _login(
     profiles = [profile for profile in user.profiles.values() if profile.issuer == issuer]
     store = LoginStore(door.open(user.vault))
     ended: Card | None = None
-    for profile in (*profiles, None):
-        key = key_of(profile.name if profile else "", issuer)
+    for profile, key in zip((*profiles, None), keys_for(issuer, [profile.name for profile in profiles]), strict=True):
         watched.append(card_path(door.places.state, key))
         card = store.card(key)
         if card is not None and not card.ended:

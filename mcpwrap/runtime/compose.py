@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from time import time
+from time import monotonic, time
 from typing import Any
 
 import msgspec
@@ -21,8 +21,10 @@ from mcpwrap.core.events import (
     NoticeChanged,
     PolicyChanged,
     RestartDue,
+    RestartForced,
     ServerBegan,
     ServerStarted,
+    TokenAwaited,
     TokenFailed,
     TokenReady,
     TokensChanged,
@@ -56,7 +58,7 @@ class Run:
         self._launcher = launcher
         self._name = launcher.asked.name
         self.assessment = found
-        self._launched = found.launch
+        self._launched = (found.launch, _ways(found))
         self.recorder = Recorder(
             AuditWriter(
                 os.path.join(launcher.state, "audit"),
@@ -82,8 +84,10 @@ class Run:
             hold=found.hold,
             notice=found.notice,
             world=self._world(found),
-            **({'starting': True} if self._starting else {}),
+            starting=self._starting,
         )
+        if started and launcher.awaited:
+            self.session.handle(TokenAwaited(monotonic()))
         launcher.guardian.spared = lambda: launcher.deliveries.pids if launcher.deliveries else ()
 
     def announce(self) -> None:
@@ -132,8 +136,9 @@ class Run:
             return [Withheld(found.hold, at)], None
         if not running:
             return self._start(found, at)
-        if found.launch != self._launched:
-            found = _with_notice(found, "the accepted command changed; it counts when the client starts the server again")
+        if (found.launch, _ways(found)) != self._launched:
+            what = "command or its credentials" if found.wanted or self._launched[1] else "command"
+            found = _with_notice(found, f"the accepted {what} changed; it counts when the client starts the server again")
         self.assessment = found
         events: list[Event] = []
         if found.notice != before.notice:
@@ -155,15 +160,15 @@ class Run:
             return [Withheld(found.hold, at)], None
         if pipes is None:
             return [], None
-        self._launched = found.launch
+        self._launched = (found.launch, _ways(found))
         self._missing = None
         events: list[Event] = [*self._tokens(at), NoticeChanged(found.notice, at)]
         if self._starting:
             self._starting = False
-            return [PolicyChanged(found.rules, at, self._world(found)), *events, ServerBegan(at)], pipes
+            return [PolicyChanged(found.rules, at, self._world(found)), *events, ServerBegan(at), *self._awaited(at)], pipes
         say(f"{self._name} goes on")
         self.note("started", found.notice)
-        return [*events, ServerStarted(found.rules, at, self._world(found))], pipes
+        return [*events, ServerStarted(found.rules, at, self._world(found)), *self._awaited(at)], pipes
 
     # credentials
 
@@ -190,16 +195,18 @@ class Run:
             say(why)
             return [Withheld(why, at)], None
         events = self._tokens(at)
+        if deliveries.stale and self._missing is not None:
+            # what the server has is over already: nothing reaches it any more
+            events.append(RestartForced(at))
+        if missing is None and not deliveries.awaited:
+            events.append(TokenReady(at))
+        elif missing is not None and missing != self._missing:
+            why = without_credential(self._name, missing)
+            say(why)
+            events.append(TokenFailed(why, at))
+        self._missing = missing
         if deliveries.stale:
             events.append(RestartDue(at))
-        if missing != self._missing:
-            self._missing = missing
-            if missing is None:
-                events.append(TokenReady(at))
-            else:
-                why = without_credential(self._name, missing)
-                say(why)
-                events.append(TokenFailed(why, at))
         return events, None
 
     def force_in_s(self) -> float | None:
@@ -216,6 +223,9 @@ class Run:
         self.assessment = found
         self.note("restarted", "a new credential")
         return pipes, found.hold
+
+    def _awaited(self, at: float) -> list[Event]:
+        return [TokenAwaited(at)] if self._launcher.awaited else []
 
     def _tokens(self, at: float) -> list[Event]:
         deliveries = self._launcher.deliveries
@@ -269,7 +279,7 @@ class Run:
 
     def why_exited(self, gone: Exited | SpawnFailed | GuardianLost, tail: str, *, early: bool) -> str:
         """The words for a person when the server is gone."""
-        launch = self._launched
+        launch = self._launched[0]
         if isinstance(gone, SpawnFailed):
             return held(self._name, f"the server can't be started: {gone.message}", "mend that")
         if isinstance(gone, GuardianLost):
@@ -278,7 +288,7 @@ class Run:
         return exited(
             self._name,
             how,
-            tail,
+            self._launcher.deliveries.redacted(tail) if self._launcher.deliveries is not None else tail,
             early=early,
             withheld=launch.withheld if launch else (),
             place=launch.place if launch else "",
@@ -362,6 +372,11 @@ def _instant(at: float) -> str:
 def _recorded(subject: Mapping[str, Any]) -> dict[str, str]:
     """What the audit keeps of who asks (POLICY.md §6)."""
     return {name: str(subject[name]) for name in ("issuer", "sub", "email") if subject.get(name)}
+
+
+def _ways(found: Assessment) -> frozenset[tuple[str, str]]:
+    """The variables that a server's credentials are delivered by: they are as they were when it started."""
+    return frozenset((each.name, each.via) for each in found.wanted)
 
 
 def _judges_otherwise(found: Assessment, before: Assessment) -> bool:

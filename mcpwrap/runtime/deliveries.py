@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from time import time
 from typing import TYPE_CHECKING, Final
 
-from mcpwrap.core.credentials import Failed, Issued, Minted, Wanted
+from mcpwrap.core.credentials import Failed, FromSecret, Issued, Minted, Wanted
+from mcpwrap.core.redact import Known
 from mcpwrap.files import reason, replace
 from mcpwrap.identity.apart import GIVE_UP_S, Apart, start
 from mcpwrap.identity.job import Job
+from mcpwrap.identity.secrets import SecretStore
 from mcpwrap.identity.signing import issuer_of, jwks_path
 from mcpwrap.identity.tokens import audience
 from mcpwrap.runtime import rundir
@@ -61,6 +64,10 @@ class Deliveries:
         self._vault: Vault | None = None
         self._wanted: dict[str, Wanted] = {}
         self._issued: dict[str, Issued] = {}
+        self._looks: dict[str, tuple[tuple[int, int] | None, ...]] = {}
+        """how the files of secrets looked"""
+        self._changed: set[str] = set()
+        """secrets that changed since they were fetched"""
         self._failed: dict[str, tuple[Failed, float]] = {}
         """what couldn't be had, and when it is tried again (infinity: when a person did something)"""
         self._delivered: dict[str, Issued] = {}
@@ -89,12 +96,23 @@ class Deliveries:
                 self._issued.pop(name, None)
                 self._failed.pop(name, None)
         self._found, self._vault, self._wanted = found, vault, wanted
+        self._renew_changed_secrets(found, vault)
         if any(each.via in ("file", "helper") for each in wanted.values()) and not self._folder:
             self._folder = rundir.make(self._state, self._shim)
         if any(each.via == "helper" for each in wanted.values()) and self._socket is None:
             self._socket = TokenSocket(rundir.socket_path(self._folder), self._asked_for, self._server_pid)
             if self._loop is not None:
                 self._socket.attach(self._loop)
+
+    def _renew_changed_secrets(self, found: Assessment, vault: Vault | None) -> None:
+        """A person may have set a secret anew, or taken it away, while the server runs."""
+        for each in self._wanted.values():
+            if isinstance(each.source, FromSecret) and vault is not None:
+                paths = SecretStore(vault).paths(found.bearer.root, found.bearer.server, each.source.name)
+                look = tuple(_look(path) for path in paths)
+                if self._looks.get(each.name, look) != look:
+                    self._changed.add(each.name)
+                self._looks[each.name] = look
 
     def again(self) -> None:
         """Try at once what failed: something was done about it."""
@@ -145,6 +163,10 @@ class Deliveries:
         """Every secret that this run holds, for redaction."""
         return tuple(dict.fromkeys(each.value for each in [*self._issued.values(), *self._delivered.values()]))
 
+    def redacted(self, text: str) -> str:
+        """`text` without any of them."""
+        return Known(self.known).redacted(text)
+
     @property
     def stale(self) -> bool:
         """True where the running server has a variable for which there is a newer value."""
@@ -171,6 +193,11 @@ class Deliveries:
                 return failed
         return None
 
+    @property
+    def awaited(self) -> bool:
+        """True while something was neither had nor failed yet."""
+        return any(name not in self._issued and name not in self._failed for name in self._wanted)
+
     # fetching
 
     def fetch(self) -> None:
@@ -181,6 +208,7 @@ class Deliveries:
         if not due or self._apart is not None or found is None or vault is None:
             self._schedule()
             return
+        self._changed.difference_update(each.name for each in due)
         self._apart = start(Job(vault.places, vault.header, vault.key, found.bearer, due, found.network, found.profile))
         if self._loop is not None:
             self._watch(self._loop, self._apart)
@@ -245,6 +273,12 @@ class Deliveries:
                 continue
             if isinstance(each, Failed):
                 self._failed[each.name] = (each, float("inf") if each.retry_s is None else now + each.retry_s)
+                if each.retry_s is None:
+                    # a person took it away, or has to do something: what was had before doesn't count any more
+                    self._issued.pop(each.name, None)
+                    if self._wanted[each.name].via == "file":
+                        with suppress(OSError):
+                            os.unlink(os.path.join(self._folder, each.name))
                 continue
             self._failed.pop(each.name, None)
             self._issued[each.name] = each
@@ -277,6 +311,8 @@ class Deliveries:
         return failed[0] if failed else Failed(chosen[0].name, "it is still being fetched", "ask again in a second", 1.0)
 
     def _due_at(self, name: str) -> float:
+        if name in self._changed:
+            return 0.0
         if name in self._failed:
             return self._failed[name][1]
         issued = self._issued.get(name)
@@ -306,6 +342,14 @@ def margin(issued: Issued) -> float:
         return MARGIN_S
     # it is renewed at four fifths of its lifetime
     return min(MARGIN_S, max(0.0, issued.expires_at - issued.renew_at) * 5 * MARGIN)
+
+
+def _look(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
 
 
 def _over(issued: Issued, now: float) -> bool:

@@ -79,6 +79,11 @@ class Launcher:
         """True where the server needn't wait for a credential."""
         return self.deliveries is None or self.deliveries.complete
 
+    @property
+    def awaited(self) -> bool:
+        """True where the server runs, or may run, and some of its credentials are still being fetched."""
+        return self.deliveries is not None and self.deliveries.awaited
+
     def _wanting(self, found: Assessment) -> Assessment:
         """Have the credentials fetched that `found` wants."""
         if found.hold or not (found.wanted or self.deliveries is not None):

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mcpwrap.core.events import DrainOver, Event, RestartForced, ServerExited, ServerRestarted
+from mcpwrap.core.restarting import Phase
 from mcpwrap.runtime.stderr import say
 
 if TYPE_CHECKING:
@@ -109,10 +110,11 @@ class Restarts:
 
     def _drain_over(self) -> None:
         self._draining = False
-        self._act(DrainOver(monotonic()))
+        if self._session.phase is Phase.DRAINING:
+            self._act(DrainOver(monotonic()))
 
     def _join_over(self) -> None:
-        if self._session.restarting:
+        if self._session.phase is Phase.OPENING:
             self._act(DrainOver(monotonic()))
 
     def _after(self, wait_s: float, then: Callable[[], None]) -> None:

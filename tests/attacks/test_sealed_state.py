@@ -1,4 +1,4 @@
-"""A program of the same user against what mcpwrap recorded: forged, edited, put back, taken away (POLICY.md §5; ATTACKS.md, host)."""
+"""A program of the same user against what mcpwrap recorded: forged, edited, put back, taken away (POLICY.md §5)."""
 
 from __future__ import annotations
 

@@ -43,9 +43,7 @@ class Desk:
 
     def minted(self, via: str, ttl_s: int = 5) -> str:
         """The table of a minted token."""
-        return (
-            f'[servers.{NAME}.credentials.AGENT_TOKEN]\nminted = {{ scope = ["desk:use"], ttl_s = {ttl_s} }}\nvia = "{via}"\n'
-        )
+        return f'[servers.{NAME}.credentials.AGENT_TOKEN]\nminted = {{ scope = ["desk:use"], ttl_s = {ttl_s} }}\nvia = "{via}"\n'
 
     def shim(self) -> Shim:
         """A client's session with the server."""

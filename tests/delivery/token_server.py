@@ -3,7 +3,7 @@
     python token_server.py LOG
 
 Each start is one line of LOG (its process id). ``whoami`` checks the token as it has it now, with PyJWT against the keys that
-mcpwrap publishes, and answers with the claims; an error result says why the token isn't good. ``slow`` does the same after `seconds`.
+mcpwrap publishes, and answers with the claims; an error result says why the token isn't good. ``slow`` does so after `seconds`.
 """
 
 from __future__ import annotations

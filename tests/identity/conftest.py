@@ -1,4 +1,4 @@
-"""A vault, and a real provider where one is wanted."""
+"""Folders for a vault, a vault, a real Secret Service, and a real provider where one is wanted."""
 
 from __future__ import annotations
 
@@ -7,9 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from mcpwrap.identity.vault import Vault
+from mcpwrap.identity.vault import Places, Vault
 from tests.identity.installation import make_vault
 from tests.identity.providers.oidc import Provider, running
+from tests.identity.secret_service import SecretService
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """Where a vault may lie; nothing is there yet."""
+    return Places(str(tmp_path / "state" / "mcpwrap"), str(tmp_path / "data" / "mcpwrap"))
+
+
+@pytest.fixture
+def session_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecretService]:
+    """A session bus on which a Secret Service can be started, and no keyring made yet."""
+    with SecretService(tmp_path_factory.mktemp("desktop")) as service:
+        yield service
+
+
+@pytest.fixture
+def secret_service(session_bus: SecretService) -> SecretService:
+    """A Secret Service with an unlocked keyring."""
+    return session_bus.unlock()
 
 
 @pytest.fixture
