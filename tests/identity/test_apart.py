@@ -90,9 +90,11 @@ def test_waiting_for_the_answer_is_bounded_and_the_process_goes_on(vault: Vault,
     os.mkfifo(go)
     asked = stand_in(vault, f"read line < {go}; echo done > {tmp_path}/done; echo '[]'")
     assert "no answer within 30 s" in why(asked.give_up())
+    assert apart.at_work() == {asked.pid}
     with go.open("w") as pipe:
         pipe.write("go\n")
     os.waitid(os.P_PID, asked.pid, os.WEXITED | os.WNOWAIT)
+    assert apart.at_work() == frozenset()
     assert (tmp_path / "done").read_text() == "done\n"
 
 
