@@ -73,6 +73,7 @@ class Run:
         refs = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(4))
         self._pinned_kinds: set[str] = set()
         """of what the person was told that it is pinned"""
+        self._attached: tuple[asyncio.AbstractEventLoop, Callable[[list[Issued | Failed]], None]] | None = None
         self._starting = not started and not found.hold
         """the server was never started, and nobody was told so"""
         self._missing: Failed | None = None
@@ -123,6 +124,7 @@ class Run:
     def reassess(self, at: float, *, running: bool) -> tuple[list[Event], ServerPipes | None]:
         """What follows from a change."""
         before, found = self.assessment, self._launcher.assess()
+        self._attach_deliveries()
         self.recorder.policy_digest = found.digest
         if found.subject:
             self.recorder.subject = _recorded(found.subject)
@@ -174,9 +176,14 @@ class Run:
 
     def attach(self, loop: asyncio.AbstractEventLoop, came: Callable[[list[Issued | Failed]], None]) -> None:
         """Have credentials fetched on `loop`; `came` is called with each answer."""
-        self._loop, self._came = loop, came
-        if self._launcher.deliveries is not None:
-            self._launcher.deliveries.attach(loop, came)
+        self._attached = (loop, came)
+        self._attach_deliveries()
+
+    def _attach_deliveries(self) -> None:
+        """They are made with the first credential that is wanted, before there is a loop or long after."""
+        deliveries = self._launcher.deliveries
+        if deliveries is not None and not deliveries.attached and self._attached is not None:
+            deliveries.attach(*self._attached)
 
     def delivered(self, came: list[Issued | Failed], at: float, *, running: bool) -> tuple[list[Event], ServerPipes | None]:
         """What follows from credentials that came, or couldn't be had."""

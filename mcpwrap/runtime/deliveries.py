@@ -224,6 +224,11 @@ class Deliveries:
             self.fetch()
 
     @property
+    def attached(self) -> bool:
+        """True once answers are taken in."""
+        return self._loop is not None
+
+    @property
     def pids(self) -> frozenset[int]:
         """The processes apart: what cleans up behind a server spares them, since they may be storing a login."""
         return frozenset() if self._apart is None else frozenset({self._apart.pid})

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.attacks.shim import Message, Shim, modern, tool
-from tests.project import Project, toml
+from tests.attacks.shim import DEADLINE_S, Message, Shim, modern, tool
+from tests.project import COMMAND_DEADLINE_S, Project, toml
 
 SERVER = Path(__file__).with_name("token_server.py")
 NAME = "desk"
@@ -45,10 +48,27 @@ class Desk:
         """The table of a minted token."""
         return f'[servers.{NAME}.credentials.AGENT_TOKEN]\nminted = {{ scope = ["desk:use"], ttl_s = {ttl_s} }}\nvia = "{via}"\n'
 
-    def shim(self) -> Shim:
+    def shim(self, **env: str) -> Shim:
         """A client's session with the server."""
         argv = [str(self.project.command), "run", "--project", str(self.project.root), NAME]
-        return Shim(argv, self.project.env, self.project.root)
+        return Shim(argv, {**self.project.env, **env}, self.project.root)
+
+    @property
+    def records(self) -> list[Message]:
+        """All audit records."""
+        found = []
+        for path in sorted((self.project.home / ".local/state/mcpwrap/audit").glob("*.jsonl")):
+            found += [json.loads(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        return found
+
+    def run(self, *args: str, stdin: str = "", **env: str) -> str:
+        """One `mcpwrap` command of the person's; what it says."""
+        ended = subprocess.run(
+            [self.project.command, *args], cwd=self.project.root, env={**self.project.env, **env}, input=stdin,
+            capture_output=True, text=True, timeout=COMMAND_DEADLINE_S, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout + ended.stderr
 
 
 def ask(shim: Shim, id_: int, way: str, *, stateless: bool, name: str = "whoami", **arguments: Any) -> Message:
@@ -64,3 +84,18 @@ def told(answer: Message) -> dict[str, Any]:
     assert not answer["result"].get("isError"), text
     found: dict[str, Any] = json.loads(text)
     return found
+
+
+def refused(answer: Message) -> str:
+    """The words of a refusal that the model can read."""
+    assert answer["result"]["isError"] is True, answer
+    return str(answer["result"]["content"][0]["text"])
+
+
+def eventually(call: Callable[[], Message], wanted: Callable[[Message], bool]) -> Message:
+    """Call again and again until the answer is `wanted`."""
+    end = time.monotonic() + DEADLINE_S
+    while not wanted(answer := call()):
+        assert time.monotonic() < end, answer
+        time.sleep(0.05)
+    return answer

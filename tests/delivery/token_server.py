@@ -22,6 +22,8 @@ import jwt
 MODERN = "2026-07-28"
 SEEN: dict[str, Any] = {"calls": 0, "level": "", "subscribed": []}
 WRITING = threading.Lock()
+VERSION = Path(sys.argv[1] + ".version")
+"""What the server calls its version, where a test says so."""
 
 
 def token(way: str, meta: dict[str, Any]) -> str:
@@ -43,6 +45,16 @@ def token(way: str, meta: dict[str, Any]) -> str:
             return str(meta["mcpwrap/AGENT_TOKEN"])
 
 
+def shown(way: str, meta: dict[str, Any]) -> str:
+    """What was delivered, as it is: for a provider's token its claims, unchecked; for anything else itself."""
+    text = token(way, meta)
+    try:
+        found: Any = jwt.decode(text, options={"verify_signature": False})
+    except jwt.DecodeError:
+        found = text
+    return json.dumps({"pid": os.getpid(), "found": found, "meta": meta})
+
+
 def claims(way: str, meta: dict[str, Any]) -> dict[str, Any]:
     """The claims of a token that is good for this server, now."""
     text = token(way, meta)
@@ -61,6 +73,8 @@ def call(params: dict[str, Any]) -> dict[str, Any]:
     try:
         if params["name"] == "slow":
             time.sleep(arguments.get("seconds", 1))
+        if params["name"] == "shown":
+            return {"content": [{"type": "text", "text": shown(arguments.get("way", "env"), params.get("_meta") or {})}]}
         found = claims(arguments.get("way", "env"), params.get("_meta") or {})
     except Exception as error:  # noqa: BLE001 - it is what the test looks at
         return {"content": [{"type": "text", "text": f"{type(error).__name__}: {error}"}], "isError": True}
@@ -77,13 +91,13 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     about = {"capabilities": {"tools": {}, "logging": {}, "resources": {"subscribe": True}}}
     match request["method"]:
         case "initialize":
-            identity = {"serverInfo": {"name": "tokens", "version": "1"}}
+            identity = {"serverInfo": {"name": "tokens", "version": VERSION.read_text("utf-8") if VERSION.exists() else "1"}}
             return {"result": {"protocolVersion": params["protocolVersion"], **about, **identity}}
         case "server/discover":
             info = {"_meta": {"io.modelcontextprotocol/serverInfo": {"name": "tokens", "version": "1"}}}
             return {"result": {**kind, "supportedVersions": [MODERN], **about, **caching, **info}}
         case "tools/list":
-            tools = [{"name": name, "inputSchema": {"type": "object"}} for name in ("whoami", "slow")]
+            tools = [{"name": name, "inputSchema": {"type": "object"}} for name in ("whoami", "slow", "shown")]
             return {"result": {**kind, "tools": tools, **caching}}
         case "tools/call":
             return {"result": {**kind, **call(params)}}
