@@ -1,7 +1,7 @@
 """`mcpwrap token`: a credential for a server or a script that can ask (IDENTITY.md §4, `helper`).
 
-Below a server it is the shim in front of it that answers, with any credential of the server. Elsewhere there are only tokens that
-are minted here: a person's shell is no place for a provider's token or a server's secret.
+Below a server it is the shim in front of it that answers, with what the server's table says is for the helper. Elsewhere there are
+only tokens that are minted here: a person's shell is no place for a provider's token or a server's secret.
 """
 
 from __future__ import annotations
@@ -14,25 +14,36 @@ from collections.abc import Sequence
 import click
 
 from mcpwrap.cli import completion
-from mcpwrap.cli.here import Found, Here, need
+from mcpwrap.cli.here import Found, Here, look, need
 from mcpwrap.cli.identity import card_for, of_issuer, profiles_of
 from mcpwrap.core.credentials import Bearer, Failed, Minted, Network, Wanted
 from mcpwrap.core.visible import spell_out
-from mcpwrap.errors import LoginError, UntrustedError, UsageError
+from mcpwrap.errors import LoginError, McpwrapError, UntrustedError, UsageError
 from mcpwrap.identity.broker import issue
 from mcpwrap.identity.socket_protocol import VARIABLE, Given, ask
 from mcpwrap.policy.load import ProjectPolicy
 
 
+def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The credentials of the server that was typed which are minted here."""
+    try:
+        found = look(context.params.get("project"))
+        policy = found.lying() if found is not None else None
+        wanted = minted_of(policy, str(context.params.get("server"))) if policy is not None else ()
+    except (McpwrapError, OSError):
+        return []  # a half-typed line is no place for an error
+    return [each.name for each in wanted if each.name.startswith(incomplete)]
+
+
 @click.command()
 @click.option("--server", metavar="NAME", shell_complete=completion.servers, help="Not needed below a server: it gets its own.")
-@click.option("--credential", metavar="NAME", help="Which one, where the server has several.")
+@click.option("--credential", metavar="NAME", shell_complete=_names, help="Which one, where the server has several.")
 @click.option("--project", metavar="DIR", help="The project, where it isn't the one you are in.")
 def token(server: str | None, credential: str | None, project: str | None) -> int:
     """Print a credential as JSON: token, expires_at (seconds since the epoch, or null) and name.
 
-    Below a server that mcpwrap runs, mcpwrap answers with any of that server's credentials. Elsewhere only tokens that are minted
-    here are given.
+    Below a server that mcpwrap runs, that server's credentials are given (those with `via = "helper"`). Elsewhere only tokens that
+    are minted here are.
     """
     socket = os.environ.get(VARIABLE, "")
     given = ask(socket, credential) if socket else _minted(Here.now(), server, credential, project)

@@ -168,6 +168,12 @@ def run(job: Job, timeout_s: float = GIVE_UP_S) -> list[Issued | Failed]:
     return apart.give_up()
 
 
+def at_work() -> frozenset[int]:
+    """The processes that were given up and still store what they get: who cleans up behind a server spares them."""
+    _reap()
+    return frozenset(process.pid for process in _left)
+
+
 def _environment() -> dict[str, str]:
     """Nothing of the asker's: a proxy, a certificate or a Python variable there may be a repository's doing."""
     if sys.platform == "win32":

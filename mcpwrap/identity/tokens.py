@@ -128,11 +128,11 @@ def verify(token: str, jwks: Mapping[str, Any], audience: str, issuer: str, now:
     """
     import jwt
 
-    if len(token) > TOKEN_LIMIT:
-        raise TokenError("the token is too long")
+    if len(token) > TOKEN_LIMIT or not token.isascii():
+        raise TokenError("it is no token: too long, or not ASCII")
     try:
         header = jwt.get_unverified_header(token)
-    except jwt.InvalidTokenError as error:
+    except (jwt.InvalidTokenError, ValueError, RecursionError) as error:
         raise TokenError("it is no token") from error
     if unknown := sorted(header.keys() - _HEADERS):
         raise TokenError(f"the token's header has `{unknown[0]}`, which is never obeyed")

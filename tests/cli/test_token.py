@@ -98,6 +98,19 @@ def test_of_several_one_has_to_be_named(shop: Project) -> None:
     assert json.loads(shop.mcpwrap("token", "--server", "two", "--credential", "TWO").stdout)["name"] == "TWO"
 
 
+def test_a_shell_completes_what_is_minted(shop: Project) -> None:
+    def completed(words: str) -> list[str]:
+        env = {**shop.env, "_MCPWRAP_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        ended = subprocess.run([shop.command], env=env, cwd=shop.root, capture_output=True, text=True, check=False)
+        return [line.partition(",")[2] for line in ended.stdout.splitlines() if line]
+
+    assert completed("mcpwrap token --server two --credential ") == ["ONE", "TWO"]
+    assert completed("mcpwrap token --server two --credential T") == ["TWO"]
+    assert completed("mcpwrap token --server issues --credential ") == ["AGENT_TOKEN"]
+    assert completed("mcpwrap token --server nothing --credential ") == []
+    assert completed("mcpwrap token --server t") == ["two"]
+
+
 def test_a_server_has_to_be_named_and_be_there(shop: Project) -> None:
     assert "hint: mcpwrap token --server NAME\n" in refused(shop, code=2)
     assert "has no server `nothing`" in refused(shop, "--server", "nothing", code=2)

@@ -73,6 +73,7 @@ def tokens(vault: Vault, now: float) -> dict[str, str]:
         "a logout token": signed(typ="logout+jwt"),
         "no type": signed(typ=None),
         "ES256 by a key that is for EdDSA": by_curve(key, good),
+        "said to be ES256, by a key that is for EdDSA": signed(alg="ES256"),
         "for another server": signed({"aud": audience("shop", "files")}),
         "for another project's server": signed({"aud": audience("other", "issues")}),
         "for several servers": signed({"aud": [audience("shop", "issues"), audience("shop", "files")]}),

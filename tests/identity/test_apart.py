@@ -90,9 +90,11 @@ def test_waiting_for_the_answer_is_bounded_and_the_process_goes_on(vault: Vault,
     os.mkfifo(go)
     asked = stand_in(vault, f"read line < {go}; echo done > {tmp_path}/done; echo '[]'")
     assert "no answer within 30 s" in why(asked.give_up())
+    assert apart.at_work() == {asked.pid}
     with go.open("w") as pipe:
         pipe.write("go\n")
     os.waitid(os.P_PID, asked.pid, os.WEXITED | os.WNOWAIT)
+    assert apart.at_work() == frozenset()
     assert (tmp_path / "done").read_text() == "done\n"
 
 
@@ -214,6 +216,7 @@ def test_nothing_secret_is_in_its_arguments_or_its_environment_nor_anything_of_t
     assert canaries(argv) == canaries(env) == []
     assert {each.partition(b"=")[0] for each in env.split(b"\0") if each} <= {b"PATH", b"LANG", b"LC_CTYPE"}
     assert b"/of-the-asker" not in argv + env
+    assert argv.split(b"\0")[1] == b"-I"
     assert os.getsid(asked.pid) == asked.pid
     assert (proc / "cwd").readlink() == Path("/")
     opened = {int(each.name): str(each.readlink()) for each in (proc / "fd").iterdir() if int(each.name) > 2}

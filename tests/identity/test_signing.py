@@ -27,8 +27,11 @@ SHOP = audience("shop", "issues")
 PROCESS = """
 import sys, msgspec
 sys.path.append(sys.argv[1])
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from mcpwrap.identity.signing import current_key, jwks
 from mcpwrap.identity.vault import Header, Places, Vault
+print("ready", flush=True)
 places, header, key = msgspec.json.decode(sys.stdin.buffer.read(), type=tuple[Places, Header, bytes])
 vault = Vault(places, header, key)
 print(current_key(vault, 1_800_000_000.0).kid, len(jwks(vault, 1_800_000_000.0)["keys"]))
@@ -72,9 +75,19 @@ def test_ten_processes_that_begin_at_once_have_one_set_of_keys(vault: Vault) -> 
         subprocess.Popen([sys.executable, "-I", "-c", PROCESS, root], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         for _ in range(10)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(job)
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
     said = set()
     for process in processes:
-        out, _ = process.communicate(job)
+        out, _ = process.communicate()
         assert process.returncode == 0
         said.add(out)
     assert len(said) == 1
