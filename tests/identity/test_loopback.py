@@ -36,7 +36,8 @@ class Waiting:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.knock(f"GET {self.path}?state={STATE} HTTP/1.1\r\nHost: {self.host}\r\n\r\n")
+        if self._thread.is_alive():
+            self.knock(f"GET {self.path}?state={STATE} HTTP/1.1\r\nHost: {self.host}\r\n\r\n")
         self._thread.join(DEADLINE_S)
         self.listener.__exit__(kind, error, trace)
 
