@@ -97,7 +97,7 @@ def test_a_restart_waits_for_the_call_in_flight_and_repeats_nothing(desk: Desk) 
         shim.open()
         first = told(ask(shim, 1, "env", stateless=False))
         shim.ask(2, "tools/call", {"name": "slow", "arguments": {"way": "env", "seconds": 4.5}})
-        pids = set()
+        pids: set[int] = set()
         while first["pid"] in pids or not pids:
             pids = {told(shim.call("whoami", way="env"))["pid"]}
         slow = told(shim.answer_to(2)) if not shim.answers(2) else told(shim.answers(2)[0])
