@@ -31,6 +31,18 @@ def tools(context: click.Context, parameter: click.Parameter, incomplete: str) -
     return [name for name in named if name.startswith(incomplete)]
 
 
+def profiles(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The profiles of the person's own file, and the built-in one."""
+    from mcpwrap.cli.here import Here  # noqa: PLC0415 - only when a name is completed
+    from mcpwrap.core.credentials import LOCAL  # noqa: PLC0415 - the same
+
+    try:
+        user = Here.now().user()
+    except McpwrapError:
+        user = None
+    return [name for name in (LOCAL, *(user.profiles if user else ())) if name.startswith(incomplete)]
+
+
 def _lists(context: click.Context) -> dict[str, list[str]]:
     from mcpwrap.cli.here import look  # noqa: PLC0415 - only when a name is completed
     from mcpwrap.policy.load import rules_for  # noqa: PLC0415 - the same

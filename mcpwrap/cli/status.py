@@ -15,7 +15,9 @@ from typing import Any, Final
 import click
 
 from mcpwrap.audit.reader import read
+from mcpwrap.cli import logins_view
 from mcpwrap.cli.here import EXAMPLE, Found, Here, look
+from mcpwrap.cli.logins_view import Logins, logins
 from mcpwrap.cli.screen import Ink, columns, command_text, count, day, place_lines
 from mcpwrap.cli.verdict import reason_rows
 from mcpwrap.core.rules import Reason
@@ -55,6 +57,7 @@ class Standpoint:
     fault: ConfigError | None
     held: Mapping[str, str]
     seen: Seen
+    logins: Logins
 
 
 @click.command()
@@ -66,7 +69,9 @@ def status(project: str | None = None, as_json: bool = False) -> int:
     found = look(project, here)
     ink = Ink.of(sys.stdout)
     if found is None:
-        click.echo(json.dumps({"project": None, "next": "mcpwrap.toml"}) if as_json else _start(here, ink))
+        kept = logins(here)
+        facts = {"project": None, "next": "mcpwrap.toml", **logins_view.facts(kept)}
+        click.echo(json.dumps(facts) if as_json else "\n".join([_start(here, ink), *logins_view.lines(kept)]))
         return 0
     stand = _standpoint(found)
     if as_json:
@@ -94,7 +99,8 @@ def _standpoint(found: Found) -> Standpoint:
             # a broken file that tightens holds everything, so it goes first
             fault = error
     shown = accepted or policy
-    return Standpoint(found, shown, fault, _held(found, accepted, policy), _seen(found, shown.servers if shown else ()))
+    seen = _seen(found, shown.servers if shown else ())
+    return Standpoint(found, shown, fault, _held(found, accepted, policy), seen, logins(found.here))
 
 
 def _held(found: Found, accepted: ProjectPolicy | None, lying: ProjectPolicy | None) -> dict[str, str]:
@@ -175,6 +181,7 @@ def _lines(stand: Standpoint, ink: Ink) -> list[str]:
         if stand.fault.hint:
             lines.append(f"{ink('bold', 'hint:')} {spell_out(stand.fault.hint)}")
     lines += _server_lines(stand)
+    lines += logins_view.lines(stand.logins)
     refused = f" · {stand.seen.refused:,} refused" if stand.seen.refused else ""
     lines.append(f"{ink('dim', 'today')}  {count(stand.seen.calls, 'call')}{refused}")
     lines += columns(_refusal_rows(stand.seen))
@@ -273,5 +280,6 @@ def _facts(stand: Standpoint) -> dict[str, Any]:
         "folders": {"config": found.here.folders.config, "state": found.here.folders.state, "audit": found.here.audit_folder},
         "today": {"calls": seen.calls, "refused": seen.refused},
         "refusals": [dict(refusal) for refusal in seen.refusals],
+        **logins_view.facts(stand.logins),
         "next": _next(stand),
     }

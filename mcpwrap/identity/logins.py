@@ -7,7 +7,7 @@ counts there is none, whatever tokens still lie about. Shims watch its file, so 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -87,6 +87,12 @@ class LoginSecrets(msgspec.Struct, frozen=True):
 def key_of(profile: str, issuer: str) -> str:
     """The key of a login."""
     return f"{len(profile)}:{profile}{issuer}"
+
+
+def keys_for(issuer: str, profiles: Sequence[str]) -> tuple[str, ...]:
+    """The logins that may count for `issuer`; the first one that is there does: those of the `profiles`, then the one that was
+    made without a profile."""
+    return tuple(key_of(name, issuer) for name in (*profiles, ""))
 
 
 def access_key(resource: str, scope: tuple[str, ...]) -> str:
@@ -182,14 +188,31 @@ class LoginStore:
                 raise VaultError("the login was taken away", hint="mcpwrap login")
             self._write(card)
 
-    def renew(self, key: str, secrets: LoginSecrets) -> None:
-        """Store what a refresh gave, durably, before it is used.
+    def end(self, key: str, why: str, refresh_token: str) -> bool:
+        """Mark the login `key` as ended, if its refresh token still is `refresh_token`: who signed in anew meanwhile is signed in.
+        False where that is so, or the login was taken away.
+
+        Raises:
+            StateError: it can't be stored.
+        """
+        ensure_private(self._folder)
+        with locked(self._folder):
+            card, secrets = self.card(key), self.secrets(key)
+            if card is None or secrets is None or secrets.refresh_token != refresh_token:
+                return False
+            self._write(msgspec.structs.replace(card, ended=why))
+            return True
+
+    def amend(self, key: str, change: Callable[[LoginSecrets], LoginSecrets]) -> None:
+        """Store what `change` makes of the secrets that are there, durably; nobody writes in between. What it raises is raised.
 
         Raises:
             VaultError: the login was taken away meanwhile.
             StateError: it can't be stored.
         """
-        self._vault.update(self.item(key), msgspec.json.encode(secrets))
+        self._vault.amend(
+            self.item(key), lambda payload: msgspec.json.encode(change(msgspec.json.decode(payload, type=LoginSecrets)))
+        )
 
     def remove(self, key: str) -> bool:
         """Take a login away for good; False where there was none.
@@ -242,8 +265,13 @@ class LoginStore:
 
     def item(self, key: str) -> Item:
         """The vault's item with the secrets of `key`."""
-        size, _, rest = key.partition(":")
-        return Item(_KIND, rest[int(size) :], rest[: int(size)])
+        return item_of(key)
+
+
+def item_of(key: str) -> Item:
+    """The vault's item with the secrets of the login `key`."""
+    size, _, rest = key.partition(":")
+    return Item(_KIND, rest[int(size) :], rest[: int(size)])
 
 
 def card_path(state: str, key: str) -> str:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Final, Literal, NoReturn
@@ -101,6 +101,11 @@ class Item(msgspec.Struct, frozen=True):
     def key(self) -> str:
         """Issuer and name as one text, in which neither can pass for a part of the other."""
         return f"{len(self.issuer)}:{self.issuer}{self.name}"
+
+
+def item_path(places: Places, item: Item) -> str:
+    """The file of `item` in the vault of `places`, whether it exists or not."""
+    return os.path.join(places.vault, "items", sha256(f"{item.kind}\0{item.key}".encode()).hexdigest())
 
 
 class _Stored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,6 +201,20 @@ class Vault:
                 raise VaultError(f"the {item.kind} `{item.name}` was taken away")
             self._write(item, count, payload)
 
+    def amend(self, item: Item, change: Callable[[bytes], bytes]) -> None:
+        """As `update`, with what `change` makes of the payload that is there; nobody writes in between. What it raises is raised.
+
+        Raises:
+            VaultError: there is no such item any more, or what lies there doesn't count.
+            StateError: it can't be stored; what was there is still there.
+        """
+        with self._writing():
+            count, there = self._ledger.current(name_of("item." + item.kind, item.key))
+            before = self.get(item) if there else None
+            if before is None:
+                raise VaultError(f"the {item.kind} `{item.name}` was taken away")
+            self._write(item, count, change(before))
+
     def get(self, item: Item) -> bytes | None:
         """The payload of `item`; None where there is none.
 
@@ -247,7 +266,7 @@ class Vault:
 
     def path(self, item: Item) -> str:
         """The file of `item`, whether it exists or not."""
-        return os.path.join(self._items, sha256(f"{item.kind}\0{item.key}".encode()).hexdigest())
+        return item_path(self.places, item)
 
     def lock(self, item: Item) -> str:
         """The file whose lock says who may renew `item`."""

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mcpwrap.errors import ConfigError
+from mcpwrap.policy import hints
 from mcpwrap.policy.places import Path
-from mcpwrap.policy.shape import (
+from mcpwrap.policy.shape_kinds import (
     Choice,
     Each,
     Elsewhere,
@@ -20,6 +21,7 @@ from mcpwrap.policy.shape import (
     Named,
     Number,
     OneOrMore,
+    Reserved,
     Scalars,
     Shape,
     StringMap,
@@ -70,6 +72,7 @@ def _value(document: Document, path: Path, value: Any, shape: Shape, around: tup
                 inner = (*path, name)
                 if not re.fullmatch(shape.name, name):
                     raise document.error(inner, f"{shown(name)} isn't {shape.like}")
+                _unreserved(document, inner, name, shape.reserved)
                 _table(document, inner, _typed(document, inner, table, dict), shape.choose(table), around)
         case Strings():
             _strings(document, path, _typed(document, path, value, list), shape, around)
@@ -117,6 +120,7 @@ def _value(document: Document, path: Path, value: Any, shape: Shape, around: tup
                     raise displaced
                 if not re.fullmatch(shape.name, name):
                     raise document.error((*path, name), f"{shown(name)} isn't {shape.like}")
+                _unreserved(document, (*path, name), name, shape.reserved)
                 _text(document, (*path, name), text, shape.value)
         case Text():
             _text(document, path, value, shape)
@@ -199,9 +203,13 @@ def _number(document: Document, path: Path, value: Any, shape: Number) -> None:
         raise _type_error(document, path, value, "a whole number" if whole else "a number")
     if value != value or (shape.least is not None and value < shape.least):
         raise document.error(path, f"{shown(str(path[-1]))} must be {f'at least {shape.least}' if whole else 'a number'}")
+    if shape.most is not None and value > shape.most:
+        raise document.error(path, f"{shown(str(path[-1]))} must be at most {shape.most}")
 
 
 def _choice(document: Document, path: Path, value: str, shape: Choice) -> None:
+    if value in shape.later:
+        raise document.error(path, f"{shown(value)} isn't supported by this version of mcpwrap: {shape.later[value]}")
     if value not in shape.words:
         near = nearest(value, shape.words)
         known = ", ".join(f"`{word}`" for word in shape.words)
@@ -219,7 +227,13 @@ def _text(document: Document, path: Path, value: Any, shape: Text, *, each: bool
     if "\0" in text:
         raise document.error(path, "a string can't hold a NUL character")
     if text and shape.pattern and not re.fullmatch(shape.pattern, text):
-        raise document.error(path, f"{shown(text)} isn't {shape.like}")
+        raise document.error(path, f"{shown(text)} isn't {shape.like}", hints.for_url(text) if shape.url else "")
+    _unreserved(document, path, text, shape.reserved)
+
+
+def _unreserved(document: Document, path: Path, name: str, reserved: Reserved | None) -> None:
+    if reserved is not None and re.fullmatch(reserved.pattern, name):
+        raise document.error(path, f"{shown(name)} {reserved.why}", reserved.hint)
 
 
 def _compared(word: str, name: str, value: Any) -> str:

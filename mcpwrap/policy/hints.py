@@ -67,3 +67,22 @@ def for_folder(text: str, *, project: bool) -> str:
         return f"write `{'/'.join(['${home}', *([home[1]] if home[1] else [])])}`"
     bare = re.sub(r"^(\./+)+", "", text)
     return f"write `${{project}}/{bare}`" if project and bare not in (".", "") else ""
+
+
+def for_url(text: str) -> str:
+    """How to mend `text`, which is no URL that a login, a resource or a proxy may have; its first likely fault."""
+    if re.search(r"\s", text):
+        return "take the spaces out"
+    if not text.isascii():
+        return "write the host in ASCII, as its certificate has it (`xn--…`): other letters may look like those you know"
+    if "://" not in text:
+        bare = re.fullmatch(r"/*([\w.-]+(:\d+)?(/.*)?)", text)
+        return f"write the whole URL, such as `https://{bare[1]}`" if bare else ""
+    scheme, _, rest = text.partition("://")
+    if "#" in rest:
+        return "take the fragment (`#…`) out"
+    if "?" in rest:
+        return "take the query (`?…`) out"
+    if "@" in rest.partition("/")[0]:
+        return "take the user's name before the `@` out"
+    return "write `https://…`; `http` is for `localhost`, `127.0.0.1` and `[::1]` only" if scheme == "http" else ""

@@ -7,20 +7,23 @@ Nothing here reads a file, starts anything or looks at the environment: what a f
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
+from mcpwrap.core.credentials import Network, Profile, Wanted
 from mcpwrap.core.rules import Budget, Outcome, RuleTable
 from mcpwrap.policy.check import check, header, shown
 from mcpwrap.policy.conditional import budget
+from mcpwrap.policy.credentials import read_credentials, read_login, read_network, read_profiles, read_vault
 from mcpwrap.policy.lists import KINDS, PatternLists, bound_patterns, read_lists
 from mcpwrap.policy.merge import rules_for
 from mcpwrap.policy.places import Path
 from mcpwrap.policy.schema import json_schema
-from mcpwrap.policy.shape import EFFECTS, PROJECT, SITE, USER, Table
+from mcpwrap.policy.shape import EFFECTS, PROJECT, SITE, USER
+from mcpwrap.policy.shape_kinds import Table
+from mcpwrap.policy.substitution import expand
 from mcpwrap.policy.toml import Document, parse
 
 __all__ = [
@@ -35,8 +38,6 @@ __all__ = [
     "load_user",
     "rules_for",
 ]
-
-_SUBSTITUTION: Final = re.compile(r"\$\{([^}]*)(\}?)")
 
 
 class PolicyTest(msgspec.Struct, frozen=True):
@@ -56,7 +57,8 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     """A server as its file defines it; ``${project}`` and ``${home}`` are put in.
 
     `command` is None where the command stays in the client's configuration; `cwd` None means a private empty folder. `line` is
-    that of its table. `tables` has the file's own rules by the names of `mcpwrap.policy.lists.KINDS`.
+    that of its table, `credential_lines` those of its credentials, by name. `tables` has the file's own rules by the names of
+    `mcpwrap.policy.lists.KINDS`.
     """
 
     name: str
@@ -68,15 +70,23 @@ class ServerPolicy(msgspec.Struct, frozen=True):
     tables: Mapping[str, RuleTable]
     budget: Budget | None = None
     tests: tuple[PolicyTest, ...] = ()
+    credentials: tuple[Wanted, ...] = ()
+    credential_lines: Mapping[str, int] = {}
 
 
 class ProjectPolicy(msgspec.Struct, frozen=True):
-    """What a project's file says. `file` is its name as people know it, `root` the project's canonical folder."""
+    """What a project's file says. `file` is its name as people know it, `root` the project's canonical folder.
+
+    `issuer` is who vouches for the person, to the letter ("" for the local profile); `issuer_line` is where the file says so (0:
+    nowhere).
+    """
 
     file: str
     name: str
     root: str
     servers: Mapping[str, ServerPolicy]
+    issuer: str = ""
+    issuer_line: int = 0
 
 
 class Tightening(msgspec.Struct, frozen=True):
@@ -91,13 +101,18 @@ class Tightening(msgspec.Struct, frozen=True):
 class TighteningPolicy(msgspec.Struct, frozen=True):
     """What the user's or the administrator's file says.
 
-    `scripted` and `own_servers` (the servers that belong to no project; None where there are none) come from the user's file only.
+    Everything but `servers` comes from the user's file only: `own_servers` are those that belong to no project (None where there
+    are none), `vault` is where the key lies ("keyring", "file:/absolute/path", "passphrase"), `profiles` are logins by name, in the
+    file's order: of several for one issuer the first that is signed in counts.
     """
 
     file: str
     scripted: bool
     servers: tuple[Tightening, ...]
     own_servers: ProjectPolicy | None
+    vault: str = "keyring"
+    profiles: Mapping[str, Profile] = {}
+    network: Network = Network()
 
 
 def load_project(data: bytes, *, file: str, root: str, home: str) -> ProjectPolicy:
@@ -109,7 +124,7 @@ def load_project(data: bytes, *, file: str, root: str, home: str) -> ProjectPoli
     document = _document(data, file, PROJECT)
     name = document.tree.get("project", {}).get("name") or os.path.basename(root) or root
     servers = {server: _server(document, server, {"project": root, "home": home}) for server in document.tree.get("servers", {})}
-    return ProjectPolicy(file, name, root, servers)
+    return ProjectPolicy(file, name, root, servers, *read_login(document))
 
 
 def load_user(data: bytes, *, file: str, home: str, root: str | None = None) -> TighteningPolicy:
@@ -129,11 +144,20 @@ def load_user(data: bytes, *, file: str, home: str, root: str | None = None) -> 
                 "give the server a name, or take `command` out",
             )
     own_servers = None
+    variables = {"home": home}
+    login = read_login(document)
     if own:
         own_root = root or os.path.dirname(file)
-        own_servers = ProjectPolicy(file, "user", own_root, {name: _server(document, name, {"home": home}) for name in own})
-    scripted = document.tree.get("trust", {}).get("scripted", False)
-    return TighteningPolicy(file, scripted, _tightening(document, [n for n in tables if n not in own], home), own_servers)
+        own_servers = ProjectPolicy(file, "user", own_root, {name: _server(document, name, variables) for name in own}, *login)
+    return TighteningPolicy(
+        file,
+        document.tree.get("trust", {}).get("scripted", False),
+        _tightening(document, [name for name in tables if name not in own], home),
+        own_servers,
+        read_vault(document),
+        read_profiles(document, variables),
+        read_network(document, variables),
+    )
 
 
 def load_site(data: bytes, *, file: str, home: str) -> TighteningPolicy:
@@ -162,7 +186,7 @@ def _server(document: Document, name: str, variables: Mapping[str, str]) -> Serv
         name,
         _command(document, (*path, "command"), table["command"], variables) if "command" in table else None,
         _cwd(document, (*path, "cwd"), table["cwd"], variables) if "cwd" in table else None,
-        {k: _expand(document, (*path, "env", k), v, variables) for k, v in table.get("env", {}).items()},
+        {k: expand(document, (*path, "env", k), v, variables) for k, v in table.get("env", {}).items()},
         tuple(dict.fromkeys(table.get("inherit_env", []))),
         line,
         {
@@ -171,6 +195,8 @@ def _server(document: Document, name: str, variables: Mapping[str, str]) -> Serv
         },
         budget(document, path, table),
         tuple(_test(document, (*path, "tests", i), each) for i, each in enumerate(table.get("tests", ()))),
+        read_credentials(document, path, table),
+        {key: document.places.line((*path, "credentials", key)) for key in table.get("credentials", {})},
     )
 
 
@@ -196,7 +222,7 @@ def _table_line(document: Document, path: Path, kind: str) -> int:
 
 
 def _command(document: Document, path: Path, elements: list[str], variables: Mapping[str, str]) -> tuple[str, ...]:
-    command = tuple(_expand(document, (*path, i), element, variables) for i, element in enumerate(elements))
+    command = tuple(expand(document, (*path, i), element, variables) for i, element in enumerate(elements))
     program = command[0]
     if not program:
         raise document.error((*path, 0), "the program's name can't be empty")
@@ -210,27 +236,12 @@ def _command(document: Document, path: Path, elements: list[str], variables: Map
 
 
 def _cwd(document: Document, path: Path, text: str, variables: Mapping[str, str]) -> str:
-    cwd = _expand(document, path, text, variables)
+    cwd = expand(document, path, text, variables)
     if not os.path.isabs(cwd):
         below = "" if cwd in (".", "./") else f"/{cwd.removeprefix('./')}"
         hint = f'write "${{project}}{below}"' if "project" in variables else ""
         raise document.error(path, f"`cwd` must be absolute, and {shown(cwd)} isn't", hint)
     return os.path.normpath(cwd)
-
-
-def _expand(document: Document, path: Path, text: str, variables: Mapping[str, str]) -> str:
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in variables or not found[2]:
-            known = " and ".join(f"`${{{name}}}`" for name in variables)
-            raise document.error(
-                path,
-                f"unknown substitution {shown(found[0])}",
-                f"known here: {known}; variables of the environment are never put in",
-            )
-        return variables[found[1]]
-
-    # one pass: a folder's name that holds `${home}` isn't looked at again
-    return _SUBSTITUTION.sub(value, text)
 
 
 def _tightening(document: Document, names: list[str], home: str) -> tuple[Tightening, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mcpwrap.policy.shape import (
-    FILES,
+from mcpwrap.policy.shape import FILES, Which
+from mcpwrap.policy.shape_kinds import (
     Choice,
     Each,
     Elsewhere,
@@ -16,6 +16,7 @@ from mcpwrap.policy.shape import (
     Named,
     Number,
     OneOrMore,
+    Reserved,
     Scalars,
     Shape,
     StringMap,
@@ -23,7 +24,6 @@ from mcpwrap.policy.shape import (
     Table,
     Text,
     Version,
-    Which,
 )
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -48,14 +48,14 @@ def _schema(shape: Shape) -> dict[str, Any]:
             return (
                 table | ({"required": list(needs)} if needs else {}) | some | ({"dependentSchemas": dependent} if dependent else {})
             )
-        case Named(doc, name, _, other, own):
+        case Named(doc, name, _, other, own, reserved):
             each: dict[str, Any] = _schema(other)
             if own is not None:
                 each = {"if": {"required": ["command"]}, "then": _schema(own), "else": each}
             return {
                 "type": "object",
                 "description": doc,
-                "propertyNames": {"pattern": f"^{name}$"},
+                "propertyNames": {"pattern": f"^{name}$"} | _not(reserved),
                 "additionalProperties": each,
             }
         case Text():
@@ -69,12 +69,10 @@ def _schema(shape: Shape) -> dict[str, Any]:
             return {"description": doc, "anyOf": [_schema(item), {"type": "array", "items": _element(item), "minItems": 1}]}
         case Scalars(doc):
             return {"type": "array", "description": doc, "items": {"type": ["string", "number", "boolean"]}, "minItems": 1}
-        case Number(doc, smallest):
-            return (
-                {"type": "number", "description": doc}
-                if smallest is None
-                else {"type": "integer", "description": doc, "minimum": smallest}
-            )
+        case Number(doc, None):
+            return {"type": "number", "description": doc}
+        case Number(doc, smallest, largest):
+            return {"type": "integer", "description": doc, "minimum": smallest} | ({"maximum": largest} if largest else {})
         case Choice(doc, words):
             return {"enum": list(words), "description": doc}
         case Each(doc, table):
@@ -88,11 +86,11 @@ def _schema(shape: Shape) -> dict[str, Any]:
             }
         case Free(doc):
             return {"type": "object", "description": doc}
-        case StringMap(doc, name, _, value):
+        case StringMap(doc, name, _, value, reserved):
             return {
                 "type": "object",
                 "description": doc,
-                "propertyNames": {"pattern": f"^{name}$"},
+                "propertyNames": {"pattern": f"^{name}$"} | _not(reserved),
                 "additionalProperties": _element(value),
             }
         case Flag(doc):
@@ -106,7 +104,11 @@ def _schema(shape: Shape) -> dict[str, Any]:
 def _element(text: Text) -> dict[str, Any]:
     """An element of a list, or a variable's value: it may be empty, unlike what is the value of a key."""
     pattern = {"pattern": f"^(?:{text.pattern})?$"} if text.pattern else {}
-    return {"type": "string", "description": text.doc, "maxLength": text.limit} | pattern
+    return {"type": "string", "description": text.doc, "maxLength": text.limit} | pattern | _not(text.reserved)
+
+
+def _not(reserved: Reserved | None) -> dict[str, Any]:
+    return {"not": {"pattern": f"^(?:{reserved.pattern})$"}} if reserved is not None else {}
 
 
 def _any(keys: tuple[str, ...]) -> dict[str, Any]:

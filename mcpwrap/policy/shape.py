@@ -1,15 +1,39 @@
-"""What may stand in each file: one table of keys for the check and for the JSON Schema (POLICY.md §1 and §2).
-
-A key is known (a shape), known to come with a later version (`Later`: it is refused with that said, never half obeyed), known but
-out of place in this file (`Elsewhere`), or unknown, which is an error as well.
-"""
+"""What may stand in each file: one table of keys for the check and for the JSON Schema (POLICY.md §1 and §2)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final, Literal
 
-import msgspec
+from mcpwrap.policy.shape_identity import (
+    CREDENTIALS,
+    LOGIN,
+    NETWORK,
+    OUR_VARIABLES,
+    PROFILES,
+    VARIABLE,
+    VAULT,
+    not_here,
+    persons_own,
+)
+from mcpwrap.policy.shape_kinds import (
+    Choice,
+    Each,
+    Elsewhere,
+    Flag,
+    Free,
+    Keyed,
+    Later,
+    Named,
+    Number,
+    OneOrMore,
+    Scalars,
+    Shape,
+    StringMap,
+    Strings,
+    Table,
+    Text,
+    Version,
+)
 
 EFFECTS: Final = ("allow", "log", "ask", "deny")
 TABLES: Final = ("resources", "prompts", "server_requests", "extra_methods")
@@ -19,155 +43,6 @@ SERVER_REQUESTS: Final = frozenset({"sampling", "elicitation", "roots"})
 
 _NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 _NAME_PATTERN: Final = r"[A-Za-z0-9*][A-Za-z0-9._*-]{0,63}"
-_VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
-
-
-class Text(msgspec.Struct, frozen=True):
-    """A string; `pattern` is what the whole of it must match, `like` says that in words."""
-
-    doc: str
-    limit: int = 4096
-    pattern: str = ""
-    like: str = ""
-
-
-class Version(msgspec.Struct, frozen=True):
-    """The integer 1."""
-
-    doc: str
-
-
-class Flag(msgspec.Struct, frozen=True):
-    """True or false."""
-
-    doc: str
-
-
-class Strings(msgspec.Struct, frozen=True):
-    """A list of strings; `least` is how many it must have. `constraint` is the shape of the tables that may stand in it as well."""
-
-    doc: str
-    item: Text
-    least: int = 0
-    constraint: Table | None = None
-
-
-class OneOrMore(msgspec.Struct, frozen=True):
-    """A string, or a list of at least one."""
-
-    doc: str
-    item: Text
-
-
-class Scalars(msgspec.Struct, frozen=True):
-    """A list of strings, numbers and truth values, at least one."""
-
-    doc: str
-
-
-class Number(msgspec.Struct, frozen=True):
-    """A number; `least` is the smallest, and where it is given, the number is whole."""
-
-    doc: str
-    least: int | None = None
-
-
-class Choice(msgspec.Struct, frozen=True):
-    """One of some words."""
-
-    doc: str
-    words: tuple[str, ...]
-
-
-class Each(msgspec.Struct, frozen=True):
-    """An array of tables (`[[header]]`)."""
-
-    doc: str
-    table: Table
-
-
-class Keyed(msgspec.Struct, frozen=True):
-    """A table of tables of the shape `table`, each with at least one key; their own keys match `name`."""
-
-    doc: str
-    name: str
-    like: str
-    table: Table
-
-
-class Free(msgspec.Struct, frozen=True):
-    """A table of anything."""
-
-    doc: str
-
-
-class StringMap(msgspec.Struct, frozen=True):
-    """A table of strings whose keys match `name`."""
-
-    doc: str
-    name: str
-    like: str
-    value: Text
-
-
-class Later(msgspec.Struct, frozen=True):
-    """A key of a later version; `why` says what of it is missing."""
-
-    why: str
-
-
-class Elsewhere(msgspec.Struct, frozen=True):
-    """A key that counts in another file only."""
-
-    message: str
-    hint: str
-
-
-class Table(msgspec.Struct, frozen=True):
-    """A table of known keys. The JSON Schema says as well which it must have: all that it `needs`, exactly `one` of some; beside
-    a key of `beside` at least one of those given there, and beside a key of `without` none of them.
-    """
-
-    doc: str
-    keys: Mapping[str, Shape]
-    needs: tuple[str, ...] = ()
-    one: tuple[str, ...] = ()
-    beside: Mapping[str, tuple[str, ...]] = {}
-    without: Mapping[str, tuple[str, ...]] = {}
-
-
-class Named(msgspec.Struct, frozen=True):
-    """A table of tables whose keys match `name`. One that has a `command` has the shape `own` where that is given, else `other`."""
-
-    doc: str
-    name: str
-    like: str
-    other: Table
-    own: Table | None = None
-
-    def choose(self, value: object) -> Table:
-        """The shape for one of the tables."""
-        return self.own if self.own is not None and isinstance(value, dict) and "command" in value else self.other
-
-
-Shape = (
-    Text
-    | Version
-    | Flag
-    | Strings
-    | OneOrMore
-    | Scalars
-    | Number
-    | Choice
-    | Each
-    | Keyed
-    | Free
-    | StringMap
-    | Later
-    | Elsewhere
-    | Table
-    | Named
-)
 
 _PATTERN: Final = Text("a literal, a glob (`*`), or a regular expression from `^` to `$`; `!` before it takes out of this list")
 
@@ -275,7 +150,6 @@ _TESTS: Final = Each(
 )
 
 _LATER: Final[dict[str, Shape]] = {
-    "credentials": Later("credentials and logins come with a later one"),
     "url": Later("servers over HTTP come with a later one; give a `command`"),
 }
 
@@ -306,11 +180,12 @@ _ARGUMENT: Final = Text("one element; `${project}` and `${home}` are put in lite
 _DEFINED: Final[dict[str, Shape]] = {
     "command": Strings("the program and its arguments; no shell is involved", _ARGUMENT, least=1),
     "cwd": Text("working folder, absolute; default: a private empty folder"),
-    "env": StringMap("variables that are set for the server", _VARIABLE, "a variable's name", _ARGUMENT),
+    "env": StringMap("variables that are set for the server", VARIABLE, "a variable's name", _ARGUMENT, OUR_VARIABLES),
     "inherit_env": Strings(
         "names of variables that it gets from the client's environment, besides the short safe list",
-        Text("a variable's name", 128, _VARIABLE, "a variable's name"),
+        Text("a variable's name", 128, VARIABLE, "a variable's name", OUR_VARIABLES),
     ),
+    "credentials": CREDENTIALS,
 }
 
 _SERVER: Final = Table(
@@ -339,17 +214,12 @@ _TIGHTENS: Final = Table(
         **_lists("tools, by name", EFFECTS[1:]),
         "rules": _rules("tools", EFFECTS[1:]),
         **_tables(EFFECTS[1:], admits=False),
-        **{
-            key: Elsewhere(f"`{key}` can't stand here: it belongs to the file that defines a server", f"take `{key}` out")
-            for key in (*_DEFINED, *_BUDGET, "tests")
-        },
+        **{key: not_here(key) for key in (*_DEFINED, *_BUDGET, "tests")},
         **_LATER,
     },
 )
 
 _VERSION: Final = Version("the version of this format")
-
-_NO_LOGIN: Final = Later("logins come with a later one")
 
 PROJECT: Final = Table(
     "mcpwrap.toml at a project's root",
@@ -364,7 +234,8 @@ PROJECT: Final = Table(
             },
         ),
         "servers": Named("the servers, by name", _NAME, "a server's name (letters, digits, `.`, `_`, `-`; at most 64)", _SERVER),
-        "login": _NO_LOGIN,
+        "login": LOGIN,
+        **persons_own("profiles", "vault", "network"),
     },
 )
 
@@ -379,19 +250,21 @@ USER: Final = Table(
             "with `command`: servers of no project; without: rules that tighten", _NAME_PATTERN, _PATTERN_LIKE, _TIGHTENS, _SERVER
         ),
         "approval": Later("asking people comes with a later one"),
-        "vault": Table(
-            "where the installation's key is kept; `mcpwrap vault init` writes it",
-            {"key": Text('"keyring", "passphrase", or "file:" and an absolute path')},
-        ),
-        "network": Later("servers over HTTP come with a later one"),
-        "profiles": _NO_LOGIN,
-        "login": _NO_LOGIN,
+        "vault": VAULT,
+        "network": NETWORK,
+        "profiles": PROFILES,
+        "login": LOGIN,
     },
 )
 
 SITE: Final = Table(
     "the administrator's config.toml",
-    {"version": _VERSION, "servers": Named("rules that tighten", _NAME_PATTERN, _PATTERN_LIKE, _TIGHTENS)},
+    {
+        "version": _VERSION,
+        "servers": Named("rules that tighten", _NAME_PATTERN, _PATTERN_LIKE, _TIGHTENS),
+        "login": not_here("login"),
+        **persons_own("profiles", "vault", "network"),
+    },
 )
 
 Which = Literal["project", "user", "site"]

@@ -1,4 +1,4 @@
-"""Folders for a vault, and a real Secret Service."""
+"""Folders for a vault, a vault, a real Secret Service, and a real provider where one is wanted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mcpwrap.identity.vault import Places
+from mcpwrap.identity.vault import Places, Vault
+from tests.identity.installation import make_vault
+from tests.identity.providers.oidc import Provider, running
 from tests.identity.secret_service import SecretService
 
 
@@ -28,3 +30,23 @@ def session_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecretServ
 def secret_service(session_bus: SecretService) -> SecretService:
     """A Secret Service with an unlocked keyring."""
     return session_bus.unlock()
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """A new vault."""
+    return make_vault(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_provider() -> Iterator[Provider]:
+    with running() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(shared_provider: Provider) -> Iterator[Provider]:
+    """A certified provider that behaves; its counts go on from test to test."""
+    shared_provider.switch()
+    yield shared_provider
+    shared_provider.switch()

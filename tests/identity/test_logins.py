@@ -79,7 +79,7 @@ def test_a_logout_is_for_good(store: LoginStore) -> None:
         with pytest.raises(VaultError, match="put back"):
             look(CARD.key)
     with pytest.raises(VaultError, match="taken away"):
-        store.renew(CARD.key, SECRETS)
+        store.amend(CARD.key, lambda _: SECRETS)
 
 
 def test_what_renews_a_login_does_not_bring_it_back(store: LoginStore) -> None:
@@ -87,7 +87,7 @@ def test_what_renews_a_login_does_not_bring_it_back(store: LoginStore) -> None:
     ended = Card("work", ISSUER, "client", "browser", "ann", ended="expired")
     store.update_card(ended)
     assert store.card(CARD.key) == ended
-    store.renew(CARD.key, LoginSecrets(ISSUER, "client", "t", refresh_token="r2"))
+    store.amend(CARD.key, lambda _: LoginSecrets(ISSUER, "client", "t", refresh_token="r2"))
     found = store.secrets(CARD.key)
     assert found is not None and found.refresh_token == "r2"
     store.remove(CARD.key)

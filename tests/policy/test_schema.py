@@ -13,8 +13,13 @@ from hypothesis import strategies as st
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.load import json_schema, load_project, load_site, load_user
 from mcpwrap.policy.schema import _schema
-from mcpwrap.policy.shape import FILES, Elsewhere, Later, Named, Table, Which
+from mcpwrap.policy.shape import FILES, Which
+from mcpwrap.policy.shape_kinds import Elsewhere, Later, Named, Table
 from tests.policy.test_conditional import SAMPLE
+from tests.policy.test_credentials import BY_CHECK_ONLY as CREDENTIALS_BY_CHECK_ONLY
+from tests.policy.test_credentials import FULL as FULL_IDENTITY
+from tests.policy.test_credentials import FULL_USER, USER_BY_CHECK_ONLY, USER_MISTAKES
+from tests.policy.test_credentials import MISTAKES as CREDENTIAL_MISTAKES
 from tests.policy.test_load import FULL, MISTAKES
 
 WHICH: list[Which] = ["project", "user", "site"]
@@ -52,7 +57,7 @@ def test_a_schema_has_the_keys_that_this_version_obeys_and_no_other(which: Which
 @pytest.mark.parametrize("which", WHICH)
 def test_every_top_level_key_of_a_schema_is_taken_by_the_file(which: Which) -> None:
     for key, schema in json_schema(which)["properties"].items():
-        value = "1" if "const" in schema else "{}"
+        value = "1" if "const" in schema else '{ issuer = "https://a.example" }' if schema.get("required") == ["issuer"] else "{}"
         data = f"{key} = {value}".encode()
         match which:
             case "project":
@@ -69,8 +74,8 @@ def test_what_is_not_obeyed_would_be_a_schema_that_nothing_fits() -> None:
 
 def test_a_key_that_no_schema_has_is_refused() -> None:
     with pytest.raises(ConfigError):
-        load_project(b"login = {}", file="f", root="/s", home="/h")
-    assert "login" not in json_schema("project")["properties"]
+        load_user(b"approval = {}", file="f", home="/h")
+    assert "approval" not in json_schema("user")["properties"]
 
 
 BY_CHECK_ONLY = (
@@ -109,6 +114,8 @@ def test_a_schema_is_one(which: Which) -> None:
 def test_a_schema_takes_what_the_check_takes() -> None:
     assert fits(SAMPLE)
     assert fits(FULL.decode())
+    assert fits(FULL_IDENTITY)
+    assert fits(FULL_USER, "user")
     assert not fits('[[servers.f.tests]]\nexpect = "deny"\n')
     rule = '[[servers."*".rules]]\nask = ["x"]\nargs."a.b" = { one_of = [1, "a", true], max = 2.5, host = ["*.example.com"] }\n'
     assert fits(rule, "user")
@@ -118,6 +125,16 @@ def test_a_schema_takes_what_the_check_takes() -> None:
 @pytest.mark.parametrize("text", MISTAKES)
 def test_a_schema_refuses_each_mistake_that_it_can_see(text: str) -> None:
     assert fits(text) is any(part in text for part in BY_CHECK_ONLY)
+
+
+@pytest.mark.parametrize("text", CREDENTIAL_MISTAKES)
+def test_a_schema_refuses_each_mistake_about_credentials_that_it_can_see(text: str) -> None:
+    assert fits(text) is any(part in text for part in CREDENTIALS_BY_CHECK_ONLY)
+
+
+@pytest.mark.parametrize("text", USER_MISTAKES)
+def test_the_schema_of_the_persons_own_file_refuses_each_mistake_that_it_can_see(text: str) -> None:
+    assert fits(text, "user") is any(part in text for part in USER_BY_CHECK_ONLY)
 
 
 @pytest.mark.parametrize("which", ["user", "site"])
@@ -164,3 +181,58 @@ def test_the_schema_takes_a_small_rule_exactly_where_the_check_does(keys: dict[s
         assert not fits(text), error
     else:
         assert fits(text)
+
+
+URLS = ['"https://a.example"', '"http://[::1]:80/x"', '"https://a.example:65535/?x=1"', '"https://a.example:65536"', '""']
+URLS += [
+    '"https://a.example/%2"',
+    '"https://a.example/%2F"',
+    '"https://a_b.example"',
+    '"https://a.example#"',
+]
+CREDENTIAL: dict[str, st.SearchStrategy[str]] = {
+    "login": st.sampled_from(["{}", "{ scope = [] }", '{ scope = ["a b"] }', '{ audience = "x" }', "7"])
+    | st.sampled_from(URLS).map(lambda url: f"{{ resource = {url} }}"),
+    "secret": st.sampled_from(['"a"', '"a b"', '"-a"', '""', f'"{"a" * 128}"', f'"{"a" * 129}"', "[]"]),
+    "minted": st.sampled_from(
+        ["{}", "{ ttl_s = 5 }", "{ ttl_s = 4 }", "{ ttl_s = 300 }", "{ ttl_s = 301 }", "{ ttl_s = 5.5 }", "true"]
+    ),
+    "via": st.sampled_from(['"env"', '"file"', '"helper"', '"meta"', '"header"', '"ENV"', "1"]),
+    "header": st.just('"Authorization"'),
+}
+PROFILE: dict[str, st.SearchStrategy[str]] = {
+    "issuer": st.sampled_from(URLS),
+    "client_id": st.sampled_from(['"a"', '"a b"', '""', f'"{"a" * 513}"']),
+    "flow": st.sampled_from(['"browser"', '"device"', '"client-credentials"', '"password"']),
+    "resources": st.sampled_from(["[]", '"https://a.example"', '["https://a.example"]', '["a"]']),
+    "scopes": st.sampled_from(["[]", '["a"]', '["\\u00e9"]', "[1]"]),
+}
+
+
+def some(keys: dict[str, st.SearchStrategy[str]]) -> st.SearchStrategy[dict[str, str]]:
+    return st.sets(st.sampled_from(sorted(keys))).flatmap(lambda names: st.fixed_dictionaries({key: keys[key] for key in names}))
+
+
+@given(
+    keys=some(CREDENTIAL),
+    name=st.sampled_from(["X", "x_1", "PATH", "path", "LC_ALL", "LD_X", "MCPWRAP_X", "SSL_CERT", "1X", "X-Y", "NODE_OPTIONSX"]),
+)
+def test_the_schema_takes_a_credential_exactly_where_the_check_does(keys: dict[str, str], name: str) -> None:
+    text = "\n".join([f"[servers.f.credentials.{name}]", *(f"{key} = {value}" for key, value in keys.items())])
+    try:
+        load_project(text.encode(), file="f", root="/s", home="/h")
+    except ConfigError as error:
+        assert not fits(text), error
+    else:
+        assert fits(text)
+
+
+@given(keys=some(PROFILE), name=st.sampled_from(["work", "local", "LOCAL", "locals", '"a b"']))
+def test_the_schema_takes_a_profile_exactly_where_the_check_does(keys: dict[str, str], name: str) -> None:
+    text = "\n".join([f"[profiles.{name}]", *(f"{key} = {value}" for key, value in keys.items())])
+    try:
+        load_user(text.encode(), file="f", home="/h")
+    except ConfigError as error:
+        assert not fits(text, "user"), error
+    else:
+        assert fits(text, "user")
