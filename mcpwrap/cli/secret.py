@@ -44,7 +44,7 @@ def set_(project: str | None, server: str, name: str) -> int:
         found = _server(need(project, here), server)
         if not NAME.fullmatch(name):
             raise UsageError(
-                f"`{spell_out(name)}` can't be a variable's name", hint="letters, digits and underscores: GITHUB_TOKEN"
+                f"`{spell_out(name)}` can't be a secret's name", hint="letters, digits, dots, hyphens and underscores: GITHUB_TOKEN"
             )
         store = SecretStore(opened.vault_for(here, asker, make=True))
         value = asker.hidden(f"{name} for {server} in {found.root}: ")

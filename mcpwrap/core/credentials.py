@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -45,6 +45,10 @@ class Wanted(msgspec.Struct, frozen=True):
     name: str
     source: Source
     via: Via = "env"
+
+
+KEPT_NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+"""A secret's name: any variable's may be one."""
 
 
 class Profile(msgspec.Struct, frozen=True):

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mcpwrap.core.credentials import Bearer, Failed, FromLogin, FromSecret, Issued, Minted, Network, Profile, Wanted
+from mcpwrap.core.credentials import Bearer, Failed, FromLogin, FromSecret, Issued, Minted, Network, Profile, Wanted, not_lent
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError, McpwrapError, StateError, VaultError
-from mcpwrap.identity.grants import lending
 from mcpwrap.identity.logins import Card, LoginStore
 from mcpwrap.identity.renewal import RENEW_AT, Renewal, Trouble, Usable, login_hint, shown, signed_out
 from mcpwrap.identity.signing import current_key, issuer_of
@@ -109,10 +108,11 @@ class _Issuing:
         lends, source = self._lends, wanted.source
         if lends is None or not isinstance(source, FromLogin):
             return None
-        why = lending(source, lends.resources, lends.scopes, lends.name or card.issuer)
-        return (
-            Failed(wanted.name, why, "add it to the profile in your own config.toml, if this project may have it") if why else None
-        )
+        why = not_lent(lends, source)
+        if not why:
+            return None
+        fact = f"the profile {shown(lends.name or card.issuer)} {spell_out(why)}"
+        return Failed(wanted.name, fact, "add it to the profile in your own config.toml, if this project may have it")
 
     def _not_granted(self, card: Card, wanted: Wanted) -> Failed | None:
         """Refuse what the login was not made for without asking. Some providers take the refresh token back before they look at the

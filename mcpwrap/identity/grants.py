@@ -32,17 +32,6 @@ class NotGranted(LoginError):
     """The provider answered with something else than what was asked for; nobody gets it."""
 
 
-def lending(source: FromLogin, resources: tuple[str, ...] | None, scopes: tuple[str, ...] | None, profile: str) -> str:
-    """Why the profile of the person's own file doesn't lend what `source` asks for; "" where it does. None lends everything."""
-    if resources is not None and source.resource not in resources:
-        asked = f"the resource `{spell_out(source.resource)}`" if source.resource else "a token without a resource"
-        return f"the profile `{spell_out(profile)}` doesn't lend {asked}"
-    for scope in source.scope:
-        if scopes is not None and scope not in scopes:
-            return f"the profile `{spell_out(profile)}` doesn't lend the scope `{spell_out(scope)}`"
-    return ""
-
-
 def refresh_token(answer: Mapping[str, Any], before: str) -> str:
     """The refresh token from now on: the new one of `answer`, else the one of `before` (RFC 6749 §6)."""
     new = answer.get("refresh_token")

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from mcpwrap.core.credentials import LOCAL
+from mcpwrap.core.credentials import KEPT_NAME, LOCAL
 from mcpwrap.errors import StateError, UsageError, VaultError
 from mcpwrap.identity.vault import Item, Vault
 from mcpwrap.secret import Secret
@@ -21,8 +21,8 @@ from mcpwrap.secret import Secret
 SECRET_LIMIT: Final = 64 * 1024
 """Longest secret, in bytes: a private key has some 10 KiB, and a process's environment takes 128 KiB a variable."""
 
-NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
-"""A secret is delivered as a variable of this name."""
+NAME: Final = re.compile(KEPT_NAME)
+"""What a secret may be called."""
 
 _SECRET: Final = "secret"  # noqa: S105 - a kind
 _GRANT: Final = "grant"
@@ -57,7 +57,7 @@ class SecretStore:
             StateError: it can't be stored.
         """
         if not NAME.fullmatch(name):
-            raise UsageError(f"`{name}` can't be a variable's name", hint="letters, digits and underscores, as in GITHUB_TOKEN")
+            raise UsageError(f"`{name}` can't be a secret's name", hint="letters, digits, `.`, `-` and `_`, as in GITHUB_TOKEN")
         try:
             payload = value.reveal().encode()
         except UnicodeEncodeError:

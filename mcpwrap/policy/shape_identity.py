@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from mcpwrap.core.credentials import KEPT_NAME
 from mcpwrap.policy.shape_kinds import Choice, Elsewhere, Later, Named, Number, Reserved, Shape, Strings, Table, Text
 
 VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
@@ -75,9 +76,6 @@ _NOT_CREDENTIALS: Final = Reserved(
     "can't be a credential: programs take that variable for something else, and it changes how they run",
     "name the variable that the server reads its key or token from",
 )
-
-KEPT_NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
-"""A secret's name: any variable's may be one."""
 
 
 def may_be_credential(variable: str) -> bool:

@@ -60,6 +60,10 @@ def exited(
     listed = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
     inherit = ", ".join(f'"{name}"' for name in (missed or ["NAME"]))
     remedy = f"add inherit_env = [{inherit}] to [servers.{server}] ({place}) and run `mcpwrap trust`"
+    if missed and _sounds_secret(missed[0]):
+        key = missed[0]
+        kept = f'credentials.{key} = {{ secret = "{key}" }} in [servers.{server}] ({place})'
+        remedy = f"keep it with `mcpwrap secret set {server} {key}` and put {kept}, or else {remedy}"
     if not missed:
         remedy = f"look whether it needs one of them; then {remedy}"
     return held(server, f"{fact}. The client passed {listed}; the policy doesn't let it through", remedy)
@@ -72,6 +76,12 @@ def without_credential(server: str, failed: Failed) -> str:
         return held(server, f"{fact}. mcpwrap tries again by itself")
     remedy = f"run `{failed.hint}` in a terminal of their own" if failed.hint.startswith("mcpwrap ") else failed.hint
     return held(server, fact, remedy)
+
+
+def _sounds_secret(name: str) -> bool:
+    from mcpwrap.core.redact import sounds_secret  # noqa: PLC0415 - only for a message
+
+    return sounds_secret(name)
 
 
 def mentions(text: str, name: str) -> bool:

@@ -1,7 +1,7 @@
 """The project files in `configs` in front of the real servers: what they show, let through and refuse, through the real command.
 
-The command of a file fetches its server from a registry; here the same server stands in for it as it was installed before. What it
-receives from the vault comes from the client's environment here: nobody is there who could have set it.
+The command of a file fetches its server from a registry; here the same server stands in for it as it was installed before. Its
+secrets are set in the vault, as its person would.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from typing import NamedTuple
 
 import pytest
 
+from mcpwrap.identity.secrets import SecretStore
+from mcpwrap.secret import Secret
 from tests.configs.judging import names, text_of
 from tests.e2e import parts
 from tests.e2e.lines import Lines, Message
 from tests.e2e.sessions import Talk, initialize
 from tests.project import Project, Server, toml
+from tests.vaults import vault_of
 
 pytestmark = pytest.mark.real
 
@@ -169,10 +172,9 @@ CASES = {
 
 
 def put_in_place(project: Project, name: str, argv: tuple[str, ...]) -> str:
-    """The file of `name` with the installed server for its command, which only replaces what fetches it, and no need of a vault."""
+    """The file of `name` with the installed server for its command, which only replaces what fetches it."""
     text, count = re.subn(r"(?ms)^command = \[.*?\]$", lambda _: f"command = {toml(argv)}", text_of(name))
     assert count == 1
-    text = re.sub(r"(?m)^credentials\.(\w+) = \{ secret = .*$", r'inherit_env = ["\1"]', text)
     project.write(text)
     return text
 
@@ -198,6 +200,9 @@ def test_the_file_shows_lets_through_and_refuses_what_it_says_in_front_of_the_re
     case.prepare(project)
     put_in_place(project, name, argv)
     project.trust()
+    for variable, kept in re.findall(r'(?m)^credentials\.(\w+) = \{ secret = "([^"]+)"', text_of(name)):
+        value = Secret(case.env.get(variable, "unused"))
+        SecretStore(vault_of(project.env)).set(str(project.root), name, kept, value)
     tools = offered(project, Server(name, argv, case.env))
     launch = project.behind(Server(name, argv))
     with Lines(replace(launch, env={**launch.env, **case.env})) as lines:

@@ -239,8 +239,8 @@ def test_another_user_gets_nothing_from_the_socket(desk: Desk) -> None:
         told(shim.call("whoami", way="helper"))
         path = variables(server_pid(desk))["MCPWRAP_TOKEN_SOCKET"]
         # even with the folder opened for it: the peer's user is what counts
-        Path(path).parent.chmod(0o755)  # noqa: S103 - the worst that could be
-        Path(path).chmod(0o666)  # noqa: S103 - see above
+        Path(path).parent.chmod(0o755)
+        Path(path).chmod(0o666)
         stranger = (
             "import os, socket, sys\nos.setgroups([]); os.setgid(65534); os.setuid(65534)\ns = socket.socket(socket.AF_UNIX)\n"
             "s.connect(sys.argv[1]); s.sendall(b'{\"credential\": null}\\n'); print(s.recv(10))\n"

@@ -190,8 +190,8 @@ def test_what_the_profile_does_not_lend_is_not_asked_for(
 ) -> None:
     lends = lending(provider.issuer, resources=(ISSUES,), scopes=("issues:read",))
     results = issue(vault, ann, wanted("A", API), wanted("B", ISSUES, "admin"), wanted("C", ISSUES), lends=lends)
-    assert failed(results[0]).why == f"the profile `acme` doesn't lend the resource `{API}`"
-    assert failed(results[1]).why == "the profile `acme` doesn't lend the scope `admin`"
+    assert failed(results[0]).why == f"the profile `acme` doesn't lend {API}"
+    assert failed(results[1]).why == "the profile `acme` doesn't lend the scope admin"
     assert failed(results[0]).retry_s is None
     assert "config.toml" in failed(results[0]).hint
     assert claims_of(issued(results[2]))["scope"] == "issues:read"

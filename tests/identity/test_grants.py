@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mcpwrap.core.credentials import FromLogin
-from mcpwrap.identity.grants import DEFAULT_LIFE_S, LONGEST_LIFE_S, TOKEN_LIMIT, NotGranted, granted, lending, refresh_token
+from mcpwrap.identity.grants import DEFAULT_LIFE_S, LONGEST_LIFE_S, TOKEN_LIMIT, NotGranted, granted, refresh_token
 
 NOW = 1_800_000_000.0
 API = "https://api.example.com"
@@ -128,11 +128,3 @@ def test_a_token_is_good_for_the_least_that_is_said(change: dict[str, Any], life
 )
 def test_the_refresh_token_is_the_new_one_where_there_is_one(new: object, kept: str) -> None:
     assert refresh_token({"refresh_token": new}, "one") == kept
-
-
-def test_a_profile_lends_what_it_lists() -> None:
-    assert lending(BOTH, None, None, "acme") == ""
-    assert lending(BOTH, (API,), ("repo:read", "repo:write"), "acme") == ""
-    assert lending(READ, (), None, "acme") == f"the profile `acme` doesn't lend the resource `{API}`"
-    assert lending(FromLogin(), (API,), None, "acme") == "the profile `acme` doesn't lend a token without a resource"
-    assert lending(BOTH, None, ("repo:read",), "acme") == "the profile `acme` doesn't lend the scope `repo:write`"

@@ -91,7 +91,9 @@ def test_a_server_that_misses_a_variable_which_the_policy_held_back_says_exactly
         assert held_text(shim).splitlines() == [
             'mcpwrap is holding "lab" back: the server exited (1) at start and said last: "Error: GITHUB_TOKEN is not set". '
             "The client passed GITHUB_TOKEN; the policy doesn't let it through.",
-            'Ask the user to add inherit_env = ["GITHUB_TOKEN"] to [servers.lab] (mcpwrap.toml:2) and run `mcpwrap trust`.',
+            "Ask the user to keep it with `mcpwrap secret set lab GITHUB_TOKEN` and put "
+            'credentials.GITHUB_TOKEN = { secret = "GITHUB_TOKEN" } in [servers.lab] (mcpwrap.toml:2), or else '
+            'add inherit_env = ["GITHUB_TOKEN"] to [servers.lab] (mcpwrap.toml:2) and run `mcpwrap trust`.',
             "Don't run it yourself and don't work around it.",
         ]
         assert "s3cret" not in str(shim.raw) + shim.stderr
