@@ -16,18 +16,23 @@ NODE_MODULES := tests/e2e/node_modules/.package-lock.json
 SERVERS_APART := $(wildcard tests/e2e/servers/*/uv.lock)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types layers bench wheel check clean
+.PHONY: help demo test soak lint format types layers bench wheel check clean
 
 help:
 	@echo "make demo    set up, and show the shim at work: no network, no account"
 	@echo "make test    set up, with the real servers and clients, and run the tests"
 	@echo "make lint    ruff: rules and format        make format  put the format right"
 	@echo "make types   mypy, strict                  make layers  imports go down only"
-	@echo "make bench   what the shim costs           make check   all of these but demo and bench"
+	@echo "make bench   what the shim costs           make check   all of these but demo, bench and soak"
+	@echo "make soak    tokens that live five seconds, for ten minutes: no call may fail"
 	@echo "make wheel   dist/, to install from        make clean   remove what these made"
 
 demo: $(SYNCED_TO_RUN)
 	@$(RUN) mcpwrap demo
+
+soak: $(SYNCED_FOR_TESTS)
+	@echo "soak: tokens of five seconds, five minutes of calls in each protocol family" >&2
+	@MCPWRAP_SOAK_S=300 $(RUN) pytest -s tests/delivery/test_lifetimes.py $(PYTEST_ARGS)
 
 test: $(SYNCED_FOR_TESTS) $(NODE_MODULES)
 	@echo "tests: running" >&2

@@ -15,7 +15,7 @@ import platformdirs
 from bench import machine, report
 from bench.measure import FULL, QUICK, STEPS, Run, measure, tell
 from bench.results import Results
-from bench.variants import VARIANTS, Place, Unavailable, Variant, server_command
+from bench.variants import ORDINARY, VARIANTS, Place, Unavailable, Variant, server_command
 
 RESULTS = Path(__file__).resolve().parent / "results"
 
@@ -81,7 +81,7 @@ def _ready(options: argparse.Namespace, folder: Path) -> tuple[dict[str, Variant
     variants: dict[str, Variant] = {}
     skipped: dict[str, str] = {}
     for name, prepare in VARIANTS.items():
-        if options.only and name not in options.only:
+        if name not in (options.only or ORDINARY):
             continue
         own = folder / name
         own.mkdir()

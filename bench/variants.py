@@ -4,6 +4,7 @@ Peers get an environment of their own in a cache folder outside the tree. Each v
 folders below the run's temporary folder, and sees nothing of this shell's environment but PATH.
 """
 
+import atexit
 import json
 import os
 import shutil
@@ -68,20 +69,62 @@ def _direct(place: Place) -> Variant:
 
 
 def _mcpwrap(place: Place) -> Variant:
-    """A project with one server and `allow = ["*"]`, trusted by its digest."""
+    """A project with one server and `allow = ["*"]`, trusted by its digest; the vault's key lies in a file."""
+    return _behind(place, "mcpwrap", "", environment(place.folder), ("--key-file", str(place.folder / "key")))
+
+
+def _keyring(place: Place) -> Variant:
+    """The same with the vault's key in an unlocked Secret Service of the run's own."""
+    env = environment(place.folder)
+    env["DBUS_SESSION_BUS_ADDRESS"] = _secret_service(env, place.folder)
+    return _behind(place, "mcpwrap, keyring", "", env, ("--keyring",))
+
+
+def _token(place: Place) -> Variant:
+    """The same, and the server gets a minted token in a file."""
+    credential = '[servers.bench.credentials.AGENT_TOKEN]\nminted = { ttl_s = 300 }\nvia = "file"\n'
+    key = ("--key-file", str(place.folder / "key"))
+    return _behind(place, "mcpwrap, token", credential, environment(place.folder), key)
+
+
+def _secret_service(env: Mapping[str, str], folder: Path) -> str:
+    """Start a bus and a keyring on it, which end with this process's group; the address of the bus."""
+    programs = [shutil.which(name) for name in ("dbus-daemon", "gnome-keyring-daemon")]
+    if None in programs:
+        raise Unavailable("dbus-daemon and gnome-keyring-daemon aren't installed")
+    bus = subprocess.Popen(
+        [str(programs[0]), "--session", "--nofork", "--nopidfile", "--print-address=1"],
+        env=dict(env), cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    atexit.register(bus.kill)
+    assert bus.stdout is not None
+    address = bus.stdout.readline().strip()
+    keyring = subprocess.Popen(
+        [str(programs[1]), "--unlock", "--foreground", "--components=secrets"],
+        env={**env, "DBUS_SESSION_BUS_ADDRESS": address}, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    atexit.register(keyring.kill)
+    assert keyring.stdin is not None
+    keyring.stdin.write("bench\n")
+    keyring.stdin.close()
+    return address
+
+
+def _behind(place: Place, name: str, credentials: str, env: dict[str, str], key: tuple[str, ...]) -> Variant:
     command = Path(sys.executable).parent / "mcpwrap"
     if not command.exists():
         raise Unavailable("the `mcpwrap` command is not installed beside this interpreter")
-    env = environment(place.folder)
     project = place.folder / "project"
     project.mkdir()
     listed = ", ".join(json.dumps(part) for part in place.server)
-    (project / "mcpwrap.toml").write_text(f'version = 1\n\n[servers.bench]\ncommand = [{listed}]\nallow = ["*"]\n')
+    text = f'version = 1\n\n[servers.bench]\ncommand = [{listed}]\nallow = ["*"]\n{credentials}'
+    (project / "mcpwrap.toml").write_text(text)
     settings = Path(env["XDG_CONFIG_HOME"]) / "mcpwrap"
     settings.mkdir(mode=0o700)
     (settings / "config.toml").write_text("[trust]\nscripted = true\n")
     # not the keyring of the person who measures
-    _output([str(command), "vault", "init", "--key-file", str(place.folder / "key")], env, project)
+    _output([str(command), "vault", "init", *key], env, project)
     checked = _output([str(command), "check", "--json"], env, project)
     try:
         digest = str(json.loads(checked)["digest"])
@@ -90,7 +133,7 @@ def _mcpwrap(place: Place) -> Variant:
     _output([str(command), "trust", "--digest", digest], env, project)
     version = _output([str(command), "--version"], env, project).split()[-1]
     argv = (str(command), "run", "--project", str(project), "bench")
-    return Variant("mcpwrap", version, argv, env, project)
+    return Variant(name, version, argv, env, project)
 
 
 def _agentguard(place: Place) -> Variant:
@@ -110,9 +153,15 @@ def _belay(place: Place) -> Variant:
 VARIANTS: Mapping[str, Callable[[Place], Variant]] = {
     "direct": _direct,
     "mcpwrap": _mcpwrap,
+    "keyring": _keyring,
+    "token": _token,
     "agentguard": _agentguard,
     "belay": _belay,
 }
+
+
+ORDINARY = ("direct", "mcpwrap", "agentguard", "belay")
+"""What takes part where nothing is named."""
 
 
 def _installed(distribution: str, version: str, script: str, cache: Path) -> Path:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from mcpwrap.core.credentials import Failed, FromSecret, Issued, Minted, Wanted
 from mcpwrap.core.redact import Known
 from mcpwrap.files import reason, replace
-from mcpwrap.identity.apart import GIVE_UP_S, Apart, start
+from mcpwrap.identity.apart import GIVE_UP_S, Apart, at_work, start
 from mcpwrap.identity.job import Job
 from mcpwrap.identity.secrets import SecretStore
 from mcpwrap.identity.signing import issuer_of, jwks_path
@@ -231,7 +231,7 @@ class Deliveries:
     @property
     def pids(self) -> frozenset[int]:
         """The processes apart: what cleans up behind a server spares them, since they may be storing a login."""
-        return frozenset() if self._apart is None else frozenset({self._apart.pid})
+        return at_work() if self._apart is None else at_work() | {self._apart.pid}
 
     def close(self) -> None:
         """End all of it. A process apart goes on until what it has is stored."""
