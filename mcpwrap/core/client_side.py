@@ -18,7 +18,7 @@ from mcpwrap.core.jsonrpc import (
     miscased,
 )
 from mcpwrap.core.listing import OWN_PREFIX, STATUS_TOOL
-from mcpwrap.core.meta import CLIENT_KEY, VERSION_KEY, holds_ours, without_ours
+from mcpwrap.core.meta import CLIENT_KEY, USUAL, VERSION_KEY, holds_ours, without_ours
 from mcpwrap.core.methods import MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
 from mcpwrap.core.rules import NAME_LIMIT, Outcome, ServerRules
 from mcpwrap.core.state import IN_FLIGHT_LIMIT, State
@@ -68,7 +68,7 @@ class ClientSide:
         meta = message.params.get("_meta")
         if type(meta) is not dict:
             meta = {}
-        elif holds_ours(meta):
+        elif not meta.keys() <= USUAL and holds_ours(meta):
             message = without_ours(message)
             meta = message.params["_meta"]
         version = meta.get(VERSION_KEY)

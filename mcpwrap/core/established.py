@@ -54,10 +54,8 @@ class Established(msgspec.Struct):
             case _:
                 _put(self.subscribed, uri)
 
-    def told(self, task: Any, body: Json, *, made: bool = False) -> None:
+    def told(self, task: str, body: Json, *, made: bool = False) -> None:
         """`body` tells of a task's state; a task that was `made` just now may need some time."""
-        if type(task) is not str:
-            return
         status = body.get("status")
         if type(status) is str and status in _ENDED:
             self.tasks.pop(task, None)
@@ -74,5 +72,5 @@ def _put(kept: dict[str, None], key: str) -> None:
 
 def _digests(result: Json) -> Json:
     said = pins.greeting(result)
-    found: Json = {name: pins.digest({name: said.pop(name, None)}) for name in _SHOWN}
+    found: Json = {name: pins.digest({name: said.pop(name)} if name in said else {}) for name in _SHOWN}
     return {**found, "": pins.digest(said)}

@@ -92,11 +92,11 @@ class Forwarding:
                     ref=ref,
                     request_id=m.id,
                     tool=tool,
-                    uri=self._state.redact(uri, whole=True),
+                    uri=state.redact(uri, whole=True) if uri else "",
                     prompt=prompt,
                     task=task,
                     reasons=decision.reasons,
-                    arguments=self._state.redact(arguments, whole=whole) if arguments is not None else msgspec.UNSET,
+                    arguments=state.redact(arguments, whole=whole) if arguments is not None else msgspec.UNSET,
                     client=state.client,
                     trace=trace[:200] if type(trace) is str else "",
                 )

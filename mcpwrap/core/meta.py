@@ -26,7 +26,7 @@ _Asking = TypeVar("_Asking", Request, Notification)
 PREFIX: Final = "mcpwrap/"
 """Begins the names that are ours, in any case."""
 
-_OTHERS: Final = frozenset(
+USUAL: Final = frozenset(
     {VERSION_KEY, CAPABILITIES_KEY, CLIENT_KEY, SUBSCRIPTION_KEY, "progressToken", "traceparent", "tracestate", "baggage",
      "io.modelcontextprotocol/logLevel", "io.modelcontextprotocol/related-task"}
 )  # fmt: skip
@@ -45,7 +45,7 @@ def is_ours(name: str) -> bool:
 
 def holds_ours(meta: Any) -> bool:
     """True where `meta`, a client's ``_meta`` of any type, has a name that is ours."""
-    return type(meta) is dict and not meta.keys() <= _OTHERS and any(map(is_ours, meta))
+    return type(meta) is dict and not meta.keys() <= USUAL and any(map(is_ours, meta))
 
 
 def without_ours(m: _Asking) -> _Asking:

@@ -31,6 +31,8 @@ Sender = Literal["client", "server"]
 class Matched(enum.Enum):
     """What a policy matches a message on."""
 
+    __hash__ = object.__hash__  # (that of the names would be made anew for each message)
+
     ALWAYS = enum.auto()
     """nothing: it carries no authority of its own (POLICY.md §7)"""
     TOOL = enum.auto()
@@ -59,6 +61,8 @@ class Matched(enum.Enum):
 
 class Holds(enum.Enum):
     """What has to be looked at in the answer to a request."""
+
+    __hash__ = object.__hash__  # as above
 
     NOTHING = enum.auto()
     KEPT = enum.auto()

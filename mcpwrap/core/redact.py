@@ -68,9 +68,6 @@ class Known:
         # one may begin with another: the longer one first, so that nothing of it is left over
         self._texts = tuple(sorted((text for text in texts if len(text) >= KNOWN_LENGTH), key=len, reverse=True))
 
-    def __bool__(self) -> bool:
-        return bool(self._texts)
-
     def __repr__(self) -> str:
         return f"Known({len(self._texts)})"
 
@@ -90,9 +87,6 @@ class Known:
         return text
 
 
-NOTHING_KNOWN: Final = Known()
-
-
 def _without_beginning(text: str, secret: str) -> str:
     """`text` without the beginning of `secret` at its end: it was cut."""
     head = secret[:KNOWN_LENGTH]
@@ -104,14 +98,14 @@ def _without_beginning(text: str, secret: str) -> str:
     return text
 
 
-def redact(value: Any, *, whole: bool, known: Known = NOTHING_KNOWN) -> Any:
+def redact(value: Any, *, whole: bool, known: Known | None = None) -> Any:
     """A copy of `value` that may be recorded; `whole` keeps long strings as they are, `known` are what was delivered."""
     kind = type(value)
     if kind is str:
-        return _text(known.redacted(value) if known else value, whole)
+        return _text(value if known is None else known.redacted(value), whole)
     if kind is dict:
         return {
-            known.redacted(key) if known else key:
+            key if known is None else known.redacted(key):
             REDACTED if item is not None and type(item) is not bool and sounds_secret(key) and not _is_count(key, item)
             else item if type(item) is int or type(item) is bool
             else redact(item, whole=whole, known=known)

@@ -17,8 +17,12 @@ Invariants, each held by a property test:
 * a call that was forwarded has a record that permitted it, and that record comes before it
 * what is listed is what isn't denied
 * with everything allowed the session is transparent
+* over a restart of the server, what was sent isn't sent again, and each request is answered once or recorded as lost
+* what waited is judged when it is sent on, in the order in which it came
+* a delivered credential stands in no record and reaches no client by us
 
-While a session is held (untrusted, the server gone) `held` answers in the server's place, and `joining` leads back.
+A server whose credentials run out is replaced while the session goes on (`restarting`); the next one is compared first
+(`reopening`). While a session is held (untrusted, the server gone) `held` answers in the server's place, and `joining` leads back.
 """
 
 from __future__ import annotations
@@ -110,6 +114,8 @@ class Session:
         self._server_side = ServerSide(self._state, access, self._asking)
         self._notices = ServerNotices(self._state, access, self._replies, self._asking)
         self._joining: Joining | None = None
+        self._awaits = False
+        """its first credentials are still being fetched"""
         self._restarting = Restarting(self._state, access, Phase.ABSENT) if starting and not hold else None
 
     @property
@@ -133,10 +139,9 @@ class Session:
         else:
             self._happened(event, out)  # type: ignore[arg-type]
         if self._restarting is not None:
-            self._settle(event.at, out)
-        if self._state.known:
-            return [scrubbed(command, self._state.known) for command in out]
-        return out
+            self._settle(self._restarting, event.at, out)
+        known = self._state.known
+        return out if known is None else [scrubbed(command, known) for command in out]
 
     # lines
 
@@ -192,6 +197,7 @@ class Session:
         if self._joining is not None and (type(m) is Result or type(m) is Error) and is_own(m):
             if self._joining.answer(m, out):
                 self._joining = None
+                self._await()
         elif type(m) is Request:
             out.append(ToServer(denial.error(m.id, INTERNAL_ERROR, "the session is held")))
 
@@ -270,10 +276,10 @@ class Session:
             case RecordFailed(refs, why, at):
                 self._unrecorded(frozenset(refs), why, out)
             case TokenAwaited():
-                if self._restarting is None and not state.hold:
-                    self._restarting = Restarting(state, self._access, Phase.AWAITING)
+                self._awaits = True
+                self._await()
             case TokenFailed(why, at):
-                state.tokenless = state.known.redacted(why)
+                state.tokenless = state.shown(why)
                 self._awaited(at, out)
             case TokenReady(at):
                 state.tokenless = ""
@@ -294,7 +300,13 @@ class Session:
 
     # a server that is restarted
 
+    def _await(self) -> None:
+        """Let calls wait for their token, once the session is open."""
+        if self._awaits and self._restarting is None and not self._state.hold:
+            self._restarting = Restarting(self._state, self._access, Phase.AWAITING)
+
     def _awaited(self, at: float, out: list[Command]) -> None:
+        self._awaits = False
         if self._restarting is not None and self._restarting.phase is Phase.AWAITING:
             self._restarting = None
             self._release(at, out)
@@ -321,11 +333,8 @@ class Session:
             case _:
                 pass
 
-    def _settle(self, at: float, out: list[Command]) -> None:
+    def _settle(self, now: Restarting, at: float, out: list[Command]) -> None:
         """Go on with the restart where what it waited for is there."""
-        now = self._restarting
-        if now is None:
-            return
         if now.phase in (Phase.DUE, Phase.DRAINING):
             if now.idle:
                 self._end_server(now, at, out)
@@ -373,7 +382,8 @@ class Session:
         """From now on answer in the server's place; what it owed is answered with an error."""
         state = self._state
         was_held = bool(state.hold)
-        state.hold = why = state.known.redacted(why)
+        self._awaits = False
+        state.hold = why = state.shown(why)
         self._restarting = None
         state.adapted = None
         state.established.tasks.clear()

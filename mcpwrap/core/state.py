@@ -19,7 +19,7 @@ from mcpwrap.core.listing import narrowed
 from mcpwrap.core.methods import INPUT_METHODS, LEGACY, SPEC_METHODS
 from mcpwrap.core.pending import Pending
 from mcpwrap.core.pins import PinGuard, reduced
-from mcpwrap.core.redact import NOTHING_KNOWN, Known, redact
+from mcpwrap.core.redact import Known, redact
 from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, Reason, Rule, RuleTable, Selection, ServerRules
 from mcpwrap.core.waiting import Waiting
 from mcpwrap.core.world import World
@@ -89,7 +89,7 @@ class State(msgspec.Struct):
     """credentials that go with each request, by name"""
     may_echo: bool = False
     """a credential went with some request, so that the server may say it back"""
-    known: Known = NOTHING_KNOWN
+    known: Known | None = None
     """what was delivered to the server in any way: no record shows it"""
     asked: Remembered[Id] = msgspec.field(default_factory=Remembered)
     """ref of an ``inputRequests`` that was let through → the call that it belongs to"""
@@ -211,9 +211,14 @@ class State(msgspec.Struct):
         """`value` as it may be recorded; `whole` keeps long strings as they are."""
         return redact(value, whole=whole, known=self.known)
 
+    def shown(self, text: str) -> str:
+        """`text` without what was delivered to the server."""
+        return text if self.known is None else self.known.redacted(text)
+
     def know(self, secrets: tuple[Secret, ...]) -> None:
         """From now on no record shows `secrets`, nor what was known before."""
-        self.known = self.known.and_before(secrets)
+        if self.known is not None or secrets:
+            self.known = (self.known or Known()).and_before(secrets)
         info, self._client_info = self._client_info, None
         self.remember_client(info)
 
@@ -269,8 +274,7 @@ class State(msgspec.Struct):
         """Keep what the client calls itself, encoded once (for records; it loosens nothing)."""
         if info is not None and info != self._client_info and isinstance(info, dict):
             self._client_info = info
-            redacted = self.known.redacted
-            self.client = msgspec.Raw(encode({k: redacted(str(info[k]))[:200] for k in ("name", "version") if k in info}))
+            self.client = msgspec.Raw(encode({k: self.shown(str(info[k]))[:200] for k in ("name", "version") if k in info}))
 
     def inputs(self, key: bytes) -> Inputs:
         """What the call `key` was asked for so far."""

@@ -23,8 +23,7 @@ from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import VaultError
 from mcpwrap.identity.bus import LIMIT_S, SERVICE, Locked, Missing, Unreachable, usable
 from mcpwrap.identity.keyfile import key_in, text_of
-
-SECRET_SERVICE: Final = "Secret Service"  # noqa: S105 - a name
+from mcpwrap.identity.vault import SECRET_SERVICE
 
 KNOWN: Final[Mapping[str, str]] = {
     "keyring.backends.SecretService.Keyring": SECRET_SERVICE,
@@ -248,7 +247,7 @@ def _answer(request: _Request, env: Mapping[str, str]) -> _Reply:
             case "write":
                 store(backend, request.name, request.key)
                 return _Reply(name)
-            case "remove":
+            case "remove":  # pragma: no branch - there is no other
                 return _Reply(name, done=erase(backend, request.name))
     except VaultError as error:
         return _Reply(why=str(error), hint=error.hint)

@@ -122,7 +122,7 @@ class LoginStore:
             check_private(self._folder)
             card = msgspec.json.decode(self._unseal(path, key), type=Card)
         except (StateError, ValueError) as error:
-            if not os.path.lexists(path):
+            if isinstance(error.__cause__, FileNotFoundError):  # (it may be there by now)
                 return None
             raise VaultError(f"the login in `{path}` doesn't count: {error}", hint="mcpwrap login") from error
         return card if card.key == key else None

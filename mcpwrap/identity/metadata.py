@@ -42,6 +42,7 @@ class Metadata(msgspec.Struct, frozen=True):
     jwks_uri: str = ""
     scopes: tuple[str, ...] | None = None
     auth_methods: tuple[str, ...] | None = None
+    revoking_methods: tuple[str, ...] | None = None
     s256: bool = False
     sends_iss: bool = False
     documents: bool = False
@@ -123,6 +124,7 @@ def believed(issuer: str, document: dict[str, Any]) -> Metadata:
         issuer=issuer,
         scopes=scopes,
         auth_methods=_list(document, "token_endpoint_auth_methods_supported"),
+        revoking_methods=_list(document, "revocation_endpoint_auth_methods_supported"),
         s256="S256" in (_list(document, "code_challenge_methods_supported") or ()),
         sends_iss=document.get("authorization_response_iss_parameter_supported") is True,
         documents=document.get("client_id_metadata_document_supported") is True,

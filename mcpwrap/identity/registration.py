@@ -80,8 +80,10 @@ def register(http: httpx2.Client, metadata: Metadata, *, redirect_uri: str = "")
             hint="register a native (public) client there with the redirect http://127.0.0.1/callback, then: "
             f"mcpwrap login --issuer {metadata.issuer} --client-id ID",
         )
-    offered = metadata.auth_methods or ("client_secret_basic",)
-    method: Method = next((method for method in _BY_LIKING if method in offered), "none")
+    offered = [method for method in _BY_LIKING if method in (metadata.auth_methods or ("client_secret_basic",))]
+    # a client that can't prove itself where tokens are revoked could sign in and never out
+    ends = [method for method in offered if method in (metadata.revoking_methods or offered)]
+    method: Method = next(iter([*ends, *offered]), "none")
     document: dict[str, Any] = {
         "client_name": "mcpwrap",
         "application_type": "native",

@@ -47,6 +47,9 @@ _RACES: Final = 8
 _EPOCH: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 """It becomes a part of a file's name and of a keyring's entry before anything could be authenticated."""
 
+SECRET_SERVICE: Final = "Secret Service"  # noqa: S105 - a name
+"""What the header calls the keyring that is read without a library (`mcpwrap.identity.bus`)."""
+
 Mode = Literal["keyring", "file", "passphrase"]
 
 
@@ -225,7 +228,7 @@ class Vault:
         except VaultError:
             raise
         except StateError as error:
-            if not os.path.lexists(path):
+            if isinstance(error.__cause__, FileNotFoundError):  # (it may be there by now)
                 return None
             raise VaultError(f"`{path}` can't be used: {error}") from error
 

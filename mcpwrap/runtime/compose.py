@@ -38,7 +38,7 @@ from mcpwrap.core.world import World
 from mcpwrap.errors import StateError
 from mcpwrap.policy.folders import folders
 from mcpwrap.policy.pins import PinStore
-from mcpwrap.runtime import rundir, workdir
+from mcpwrap.runtime import workdir
 from mcpwrap.runtime.assess import Asked, Assessment
 from mcpwrap.runtime.launch import Launcher
 from mcpwrap.runtime.lifecycle import Exited, GuardianLost, ServerPipes, SpawnFailed
@@ -102,7 +102,6 @@ class Run:
     def tidy(self) -> None:
         """Clear away what older runs left: records past their time, empty working folders. Called once, beside the traffic."""
         workdir.sweep(self._launcher.state)
-        rundir.sweep(self._launcher.state)
         prune(os.path.join(self._launcher.state, "audit"))
 
     def close(self) -> None:

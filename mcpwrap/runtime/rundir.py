@@ -30,6 +30,7 @@ def make(state: str, shim: str) -> str:
     """
     parent = _parent(state)
     ensure_private(parent)
+    sweep(state)
     path = os.path.join(parent, f"{os.getpid()}-{shim}")
     try:
         os.mkdir(path, 0o700)

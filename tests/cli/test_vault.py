@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,7 +140,7 @@ def test_without_a_keyring_the_remedy_is_said(project: Project, home: Path) -> N
 
 
 def test_the_key_goes_into_the_keyring_by_itself(project: Project, desktop: SecretService, key: Path) -> None:
-    env = {**desktop.env, **project.env, "DBUS_SESSION_BUS_ADDRESS": desktop.address}
+    env = {**project.env, "DBUS_SESSION_BUS_ADDRESS": desktop.address}
 
     def mcpwrap(*args: str) -> str:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""What each keyring that may hold the key does: a real Secret Service, and those of Windows and macOS below the library's own code."""
+"""What each keyring that may hold the key does: a real Secret Service, and Windows' and macOS' below the library's own code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
             with SecretService(tmp_path) as service:
                 service.unlock()
                 monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", service.address)
-                yield Kept(Keyring(), service.stop)
+                yield Kept(Keyring(), service.stop)  # type: ignore[no-untyped-call]
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ResourceWarning)
                 gc.collect()  # the library leaves its connection open when it fails; our process for it ends then
@@ -92,7 +92,7 @@ def test_what_is_not_there_is_said(kept: Kept) -> None:
 def test_something_else_in_the_entry_is_no_key(kept: Kept) -> None:
     for text in ("", "no key", text_of(KEY)[:-2], text_of(KEY + b"x"), "ü" * 44):
         kept.backend.set_password("mcpwrap", "one", text)
-        with pytest.raises(VaultError, match="holds no key|isn't in"):
+        with pytest.raises(VaultError, match=r"holds no key|isn't in"):
             fetch(kept.backend, "one")
 
 
@@ -116,7 +116,7 @@ def test_every_failure_is_one_of_ours_and_quotes_nothing(kept: Kept) -> None:
 def test_a_failure_while_writing_quotes_nothing(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept.backend, "get_password", lambda service, name: None)
     kept.fail()
-    with pytest.raises(VaultError, match="can't be written|locked") as told:
+    with pytest.raises(VaultError, match=r"can't be written|locked") as told:
         store(kept.backend, "one", KEY)
     assert text_of(KEY) not in "".join(traceback.format_exception(told.value)) + told.value.hint
 

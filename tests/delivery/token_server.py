@@ -3,7 +3,7 @@
     python token_server.py LOG
 
 Each start is one line of LOG (its process id). ``whoami`` checks the token as it has it now, with PyJWT against the keys that
-mcpwrap publishes, and answers with the claims; an error result says why the token isn't good. ``slow`` does so after `seconds`.
+mcpwrap publishes, and answers with the claims; an error result says why the token isn't good. ``slow`` answers after `seconds`.
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ def call(params: dict[str, Any]) -> dict[str, Any]:
     arguments = params.get("arguments") or {}
     SEEN["calls"] += 1
     try:
-        if params["name"] == "slow":
-            time.sleep(arguments.get("seconds", 1))
         if params["name"] == "shown":
             return {"content": [{"type": "text", "text": shown(arguments.get("way", "env"), params.get("_meta") or {})}]}
         found = claims(arguments.get("way", "env"), params.get("_meta") or {})
+        if params["name"] == "slow":
+            time.sleep(arguments.get("seconds", 1))
     except Exception as error:  # noqa: BLE001 - it is what the test looks at
         return {"content": [{"type": "text", "text": f"{type(error).__name__}: {error}"}], "isError": True}
     text = json.dumps({"pid": os.getpid(), "claims": found, "seen": SEEN, "meta": sorted(params.get("_meta") or {})})

@@ -108,13 +108,15 @@ class SecretService:
         assert answer.header.message_type is MessageType.method_return, answer.body
         return answer.body
 
-    def _start(self, argv: list[str], **pipes: int) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
+    def _start(self, argv: list[str], stdin: int = subprocess.DEVNULL, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] = subprocess.Popen(
             argv,
             env=self.env,
             cwd=self._folder,
             start_new_session=True,
-            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **pipes},  # type: ignore[call-overload]
+            stdin=stdin,
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
         )
         self._processes.append(process)
         return process

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def test_signals_between_are_skipped(tmp_path: Path) -> None:
 
 
 def test_a_locked_entry_and_a_locked_keyring_are_said(tmp_path: Path) -> None:
-    none = ("aoao", ([], []))
+    none: tuple[str, tuple[Any, ...]] = ("aoao", ([], []))
     for i, (answer, kind) in enumerate(
         [
             (but(SearchItems=("aoao", ([], [UNLOCKED]))), Locked),
@@ -241,3 +242,59 @@ def test_whatever_a_bus_sends_is_an_error_of_ours(data: bytes, tmp_path_factory:
         patch.setattr(bus, "LIMIT_S", 0.05)
         with OddBus(folder, but(SearchItems=data)) as odd, pytest.raises(VaultError):
             asked(odd)
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"GetSecrets": ("s", ("text",))},
+        {"GetSecrets": ("a{oo}", ({UNLOCKED: "/session"},))},
+        {"GetSecrets": ("ss", ("a", "b"))},
+        {"OpenSession": ("v", (("s", ""),))},
+        {"OpenSession": ("vs", (("s", ""), "no path"))},
+        {"SearchItems": ("aoao", ([], [])), "ReadAlias": ("s", ("no path",))},
+        {"SearchItems": ("aoao", ([], [])), "Get": ("s", ("",))},
+    ],
+)
+def test_an_answer_of_another_shape_is_not_believed(answers: dict[str, Any], tmp_path: Path) -> None:
+    with OddBus(tmp_path, but(**answers)) as odd, pytest.raises(Unreachable, match="isn't a Secret Service"):
+        asked(odd)
+
+
+def test_a_bus_that_hangs_up_is_said(tmp_path: Path) -> None:
+    def broken(*_: object) -> None:
+        raise BrokenPipeError
+
+    for i, name in enumerate(("sendall", "recv")):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        with OddBus(folder, good) as odd, pytest.MonkeyPatch.context() as patch:
+            connection = bus.Bus(odd.address, time.monotonic() + 3)
+            patch.setattr(connection, "_socket", type("Broken", (), {name: broken, "settimeout": broken})())
+            with pytest.raises(Unreachable, match="hung up"):
+                connection.secrets("name")
+            with pytest.raises(Unreachable, match="hung up"):
+                connection._receive(1)
+            patch.undo()
+            connection._socket.close()
+
+
+def test_a_bus_that_takes_nothing_is_left(tmp_path: Path) -> None:
+    def late(*_: object) -> None:
+        raise TimeoutError
+
+    with OddBus(tmp_path, good) as odd, pytest.MonkeyPatch.context() as patch:
+        connection = bus.Bus(odd.address, time.monotonic() + 3)
+        patch.setattr(connection, "_socket", type("Late", (), {"settimeout": late})())
+        with pytest.raises(Unreachable, match="didn't answer"):
+            connection.secrets("name")
+        patch.undo()
+        connection._socket.close()
+
+
+def test_elsewhere_than_on_linux_nothing_is_asked_of_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "SO_PEERCRED")
+    with socket.socket(socket.AF_UNIX) as connection:
+        bus._check_peer(connection)
+    monkeypatch.delattr(os, "geteuid")
+    assert bus.addresses({"DBUS_SESSION_BUS_ADDRESS": "a"}) == ["a"]

@@ -191,7 +191,7 @@ def test_requests_and_replies_show_no_key() -> None:
 
 
 def test_windows_and_macos_choose_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(keyrings.sys, "platform", "elsewhere")
+    monkeypatch.setattr(sys, "platform", "elsewhere")
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     monkeypatch.setattr(keyrings, "_configured", lambda: "")
     for path, backend in (
@@ -210,7 +210,7 @@ def test_a_keyring_whose_asking_fails_is_not_chosen(monkeypatch: pytest.MonkeyPa
         def priority(self) -> int:
             raise AssertionError
 
-    monkeypatch.setattr(keyrings.sys, "platform", "elsewhere")
+    monkeypatch.setattr(sys, "platform", "elsewhere")
     monkeypatch.setattr(keyrings, "_configured", lambda: "")
     monkeypatch.setattr(keyrings, "_class", lambda path: Odd)
     with pytest.raises(VaultError, match=NO_KEYRING):
@@ -238,6 +238,58 @@ def test_a_library_error_is_told_by_kind_and_number_only() -> None:
         def delete_password(self, service: str, username: str) -> None:
             """Not reached."""
 
-    with pytest.raises(VaultError, match="the key can't be read in the system's keyring: RuntimeError$") as told:
+    with pytest.raises(VaultError, match=r"the key can't be read in the system's keyring: RuntimeError$") as told:
         keyrings.fetch(Backend(), "one")
     assert "hunter2" not in "".join(traceback.format_exception(told.value))
+
+
+@pytest.fixture
+def here(secret_service: SecretService, monkeypatch: pytest.MonkeyPatch) -> SecretService:
+    """The Secret Service, asked in this process."""
+    for name, value in secret_service.env.items():
+        monkeypatch.setenv(name, value)
+    return secret_service
+
+
+def test_the_secret_service_is_chosen_where_it_is_usable(here: SecretService) -> None:
+    backend, name = choose(os.environ)
+    assert (type(backend).__module__, name) == ("keyring.backends.SecretService", "Secret Service")
+    folder = Path(here.env["XDG_CONFIG_HOME"], "python_keyring")
+    folder.mkdir()
+    (folder / "keyringrc.cfg").write_text("[backend]\ndefault-keyring = keyring.backends.null.Keyring\n")
+    with pytest.raises(VaultError, match=r"`keyring.backends.null.Keyring` is no keyring"):
+        choose(os.environ)
+    with pytest.raises(VaultError, match="and that isn't here"):
+        choose({**os.environ, "PYTHON_KEYRING_BACKEND": "keyring.backends.chainer.ChainerBackend"}, only="KWallet")
+
+
+def test_a_locked_secret_service_is_not_handed_to_the_library(here: SecretService, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.lock()
+    monkeypatch.setattr(keyrings, "_class", lambda path: None)
+    with pytest.raises(VaultError, match="the system's keyring is locked"):
+        choose(os.environ)
+
+
+def test_a_secret_service_without_a_keyring_is_not_handed_to_the_library(
+    session_bus: SecretService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", session_bus.address)
+    monkeypatch.setattr(keyrings, "_class", lambda path: None)
+    with pytest.raises(VaultError, match=f"{NO_KEYRING}: the Secret Service has no default keyring") as told:
+        choose(os.environ)
+    assert "--key-file" in told.value.hint
+
+
+def test_a_keyring_of_another_platform_is_none_here() -> None:
+    assert keyrings._class("keyring.backends.nothing.Keyring") is None
+
+
+def test_on_windows_the_process_alone_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    import subprocess
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    monkeypatch.setattr(sys, "platform", "win32")
+    keyrings._end(process)
+    assert process.returncode is not None

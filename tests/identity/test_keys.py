@@ -12,9 +12,9 @@ import pytest
 from msgspec import structs
 
 from mcpwrap.errors import StateError, VaultError
-from mcpwrap.identity import bus, keyrings, keys, passphrase
-from mcpwrap.identity.keys import ensure_vault, make_vault, move_vault, open_vault, parse_setting
+from mcpwrap.identity import bus, keyfile, keyrings, keys, passphrase
 from mcpwrap.identity.keyrings import NO_KEYRING
+from mcpwrap.identity.keys import ensure_vault, make_vault, move_vault, open_vault, parse_setting
 from mcpwrap.identity.vault import Header, Item, Places, Vault, create, read_header
 from mcpwrap.secret import Secret
 from tests.contracts.keyrings import CredentialLocker, windows
@@ -66,7 +66,7 @@ def test_a_key_file_that_is_gone_or_another_is_no_beginning(places: Places, sett
         with pytest.raises(VaultError, match="isn't there"):
             use(places, setting, {})
     assert not key.exists()
-    keys.keyfile.make_key(str(key), None, home="")
+    keyfile.make_key(str(key), None, home="")
     with pytest.raises(VaultError, match="isn't the one that this vault was made with"):
         open_vault(places, setting, {})
 
@@ -116,7 +116,7 @@ def test_the_setting_and_the_header_must_name_the_same_place(places: Places, set
     make_vault(places, setting, {})
     for other in ("keyring", "passphrase", f"file:{tmp_path / 'other'}"):
         for use in (open_vault, ensure_vault):
-            with pytest.raises(VaultError, match="config.toml says") as told:
+            with pytest.raises(VaultError, match=r"config\.toml says") as told:
                 use(places, other, {"MCPWRAP_PASSPHRASE": "correct horse battery staple"})
             assert f'key = "{setting}"' in told.value.hint
             assert "mcpwrap vault init --" in told.value.hint
@@ -207,7 +207,7 @@ def moves(places: Places, first: str, second: str) -> None:
     assert found.key == moved.key == vault.key
     assert found.get(ONE) == b"payload"
     assert found.unseal("trust", "a", sealed) == b"trusted"
-    with pytest.raises(VaultError, match="config.toml says"):
+    with pytest.raises(VaultError, match=r"config\.toml says"):
         open_vault(places, first, {}, passphrase=WORDS)
 
 
@@ -319,7 +319,7 @@ def test_a_recorded_bus_is_a_hint_and_no_more(places: Places, monkeypatch: pytes
 
     def read(env: object, name: str, recorded: str) -> tuple[list[str], str]:
         asked.append(recorded)
-        return [keys.keyfile.text_of(vault.key)], "unix:path=/new"
+        return [keyfile.text_of(vault.key)], "unix:path=/new"
 
     monkeypatch.setattr(bus, "read", read)
     assert open_vault(places, "keyring", {}).key == vault.key
@@ -332,6 +332,14 @@ def test_a_recorded_bus_is_a_hint_and_no_more(places: Places, monkeypatch: pytes
     monkeypatch.setattr(keys, "replace", _full)
     open_vault(places, "keyring", {})  # a read-only home
     assert asked == ["", "", "", ""]
+
+
+def test_of_several_entries_the_one_that_the_header_knows_counts(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = create(places, Header("keyring", "Secret Service", "e"), os.urandom(32))
+    ours, other = keyfile.text_of(vault.key), keyfile.text_of(os.urandom(32))
+    for texts in ([ours, other], [other, ours], [other, ours, other], ["no key", ours]):
+        monkeypatch.setattr(bus, "read", lambda *_, texts=texts: (texts, "unix:path=/new"))
+        assert open_vault(places, "keyring", {}).key == vault.key
 
 
 def test_no_key_at_all_is_refused(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -349,7 +357,8 @@ def test_a_start_with_a_key_file_imports_nothing_heavy(places: Places, setting: 
     script = (
         "import sys; from mcpwrap.identity.keys import open_vault; from mcpwrap.identity.vault import Places\n"
         f"open_vault(Places({places.state!r}, {places.data!r}), {setting!r}, {{}})\n"
-        "print(sorted({'keyring', 'jeepney', 'cryptography', 'subprocess', 'jwt', 'httpx2', 'threading', 'tomlkit'} & set(sys.modules)))"
+        "print(sorted({'keyring', 'jeepney', 'cryptography', 'subprocess', 'jwt', 'httpx2', 'threading', 'tomlkit'}"
+        " & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert ended.stdout == "[]\n"

@@ -14,9 +14,8 @@ from mcpwrap.errors import VaultError
 from mcpwrap.identity import bus
 from mcpwrap.identity.bus import Locked, Missing, Unreachable
 from mcpwrap.identity.keyfile import text_of
-from mcpwrap.identity.keyrings import SECRET_SERVICE
 from mcpwrap.identity.keys import ensure_vault, make_vault, move_vault, open_vault, probe_keyring
-from mcpwrap.identity.vault import Item, Places, read_header
+from mcpwrap.identity.vault import SECRET_SERVICE, Item, Places, read_header
 from tests.identity.secret_service import SecretService
 
 NO_DEFAULT = "there is no system keyring here to keep the installation's key in: the Secret Service has no default keyring"

@@ -130,3 +130,9 @@ def test_a_value_that_no_variable_can_have_is_refused_and_not_quoted(store: Secr
     assert len(str(told.value)) < 100
     assert told.value.__cause__ is None
     store.set(SHOP, "git", "TOKEN", Secret("x" * SECRET_LIMIT))
+
+
+def test_a_grant_that_is_taken_back_while_it_is_listed_is_not_listed(store: SecretStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.grant(SHOP, "git", "TOKEN", OTHER, "git")
+    monkeypatch.setattr(store._vault, "get", lambda item: None)
+    assert store.list()[0].lent == ()

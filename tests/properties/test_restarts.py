@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,7 +17,6 @@ from mcpwrap.core.events import (
     DrainOver,
     Event,
     PolicyChanged,
-    RecordFailed,
     RestartDue,
     RestartForced,
     ServerBegan,
@@ -47,23 +47,10 @@ OURS = "mcpwrap-again-"
 Step = tuple[str, int]
 STEPS = (
     *("ask", "ask", "ask", "answer", "answer", "answer", "own", "own", "own", "listen", "cancel", "server asks", "client answers"),
-    *(
-        "due",
-        "forced",
-        "forced",
-        "drained",
-        "restarted",
-        "back",
-        "back",
-        "policy",
-        "tokens",
-        "tokenless",
-        "ready",
-        "task",
-        "old line",
-    ),
+    *("due", "forced", "forced", "drained", "restarted", "back", "back"),
+    *("policy", "tokens", "tokenless", "ready", "task", "old line"),
 )
-ENDS = ("exited", "withheld", "unrecorded", "changed")
+ENDS = ("exited", "withheld", "changed")
 
 
 class World:
@@ -113,6 +100,8 @@ class World:
         self.happen(ClientLine(json.dumps({"jsonrpc": "2.0", **body}).encode(), 1.0))
 
     def server(self, body: dict[str, Any]) -> None:
+        if self.session.held:
+            return  # it is gone
         self.happen(ServerLine(json.dumps({"jsonrpc": "2.0", **body}).encode(), 1.0))
 
     def answer(self, index: int, *, own: bool = False) -> None:
@@ -235,8 +224,6 @@ class World:
             case "exited" | "withheld":
                 self.happen(ServerExited("it died", 2.0) if what == "exited" else Withheld("not trusted", 2.0))
                 self.open.clear()
-            case "unrecorded":
-                self.happen(RecordFailed((f"r{n}",), "the disk is full", 2.0))
             case "changed":
                 self.tools = [{"name": "a", "description": "evil"}, {"name": "b"}]
             case "restarted":
@@ -250,7 +237,8 @@ class World:
             case "tokenless":
                 self.happen(TokenFailed("no login", 2.0))
             case _:
-                bare = {"due": RestartDue, "forced": RestartForced, "drained": DrainOver, "ready": TokenReady}
+                bare: dict[str, Callable[[float], Event]] = {"due": RestartDue, "forced": RestartForced}
+                bare |= {"drained": DrainOver, "ready": TokenReady}
                 if what in bare:
                     self.happen(bare[what](2.0))
 
@@ -293,9 +281,7 @@ def test_a_restart_at_any_point_loses_nothing_and_sends_nothing_twice(drawn: lis
     run(drawn, modern=modern, starting=starting).end()
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(STEPS + ENDS[:2] + ENDS[3:]), st.integers(0, 7)), min_size=12, max_size=50), st.booleans()
-)
+@given(st.lists(st.tuples(st.sampled_from(STEPS + ENDS), st.integers(0, 7)), min_size=12, max_size=50), st.booleans())
 def test_whatever_ends_a_restart_every_request_is_answered_once(drawn: list[Step], modern: bool) -> None:
     run(drawn, modern=modern, starting=False).end()
 

@@ -72,8 +72,11 @@ class Browser:
             name, value = (re.search(rf'{key}="([^"]*)"', tag) for key in ("name", "value"))
             if name is not None:
                 fields[name[1]] = unescape(value[1]) if value is not None else ""
-        if "login" in fields:
-            fields |= {"login": self._who, "password": "any"}
+        typed = {"login": self._who, "username": self._who, "password": "any"}
+        fields |= {name: text for name, text in typed.items() if name in fields}
+        # the button that is pressed is a field too
+        if button := re.search(r'<button[^>]*name="(\w+)"[^>]*value="(accept)"', form["inside"]):
+            fields[button[1]] = button[2]
         action = re.search(r'action="([^"]*)"', form["tag"])
         target = urllib.parse.urljoin(self.url, unescape(action[1]) if action else "")
         return self._get(target, urllib.parse.urlencode(fields).encode())

@@ -51,8 +51,9 @@ Route = Answer | Callable[[Request], Answer]
 class Scripted:
     """A provider with one answer a path; others are 404. `seen` has every request."""
 
-    def __init__(self, port: int) -> None:
-        self.issuer = f"http://127.0.0.1:{port}"
+    def __init__(self, server: ThreadingHTTPServer) -> None:
+        self.server = server
+        self.issuer = f"http://127.0.0.1:{cast('tuple[str, int]', server.server_address)[1]}"
         self.routes: dict[str, Route] = {}
         self.seen: list[Request] = []
 
@@ -118,7 +119,7 @@ def scripted() -> Iterator[Scripted]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
-        provider = Scripted(cast("tuple[str, int]", server.server_address)[1])
+        provider = Scripted(server)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
