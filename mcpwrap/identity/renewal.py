@@ -108,7 +108,9 @@ class Renewal:
                 return self._renewed(lock, sources)
         except Busy as busy:
             wait_s = _jittered(2.0)
-            return [self._otherwise(secrets, source, Trouble(str(busy), "try again", wait_s)) for source in sources]
+            secrets = self._store.secrets(self._card.key)
+            trouble = Trouble(str(busy), "try again", wait_s)
+            return [self._fresh(secrets, source) or self._otherwise(secrets, source, trouble) for source in sources]
 
     def _renewed(self, lock: Held, sources: Sequence[FromLogin]) -> list[Usable | Trouble]:
         results: list[Usable | Trouble] = []

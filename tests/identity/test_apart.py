@@ -355,6 +355,29 @@ def test_the_worker_is_deaf_to_signals_and_leaves_no_dump_before_it_reads_its_jo
     assert bytes(said).startswith(b'[{"name":"AGENT_TOKEN","value":"ey')
 
 
+def test_the_worker_writes_its_answer_to_the_end(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mcpwrap.identity import worker
+
+    asked = job_of(vault, bearer(), AGENT)
+    said = bytearray()
+    real = os.write
+
+    def write(fd: int, data: bytes) -> int:
+        if fd != 1:
+            return real(fd, data)
+        said.extend(data[:7])
+        return min(len(data), 7)
+
+    monkeypatch.setattr(worker, "_settle", lambda: None)
+    monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=types.SimpleNamespace(read=lambda _: msgspec.json.encode(asked))))
+    monkeypatch.setattr(os, "write", write)
+    worker.main()
+    monkeypatch.undo()
+    found = decode_answer(bytes(said), asked.wanted)
+    assert found is not None
+    assert isinstance(found[0], Issued)
+
+
 def test_the_worker_reads_a_job_and_no_more(vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
     from mcpwrap.identity import worker
 

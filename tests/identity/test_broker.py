@@ -558,6 +558,21 @@ def test_a_lock_that_is_held_for_too_long_is_not_waited_for(
     assert failed(missing).retry_s is not None
 
 
+def test_who_waited_in_vain_takes_what_there_is_by_then(
+    vault: Vault, ann: str, monkeypatch: pytest.MonkeyPatch, refreshes: Callable[[], int]
+) -> None:
+    first: list[Issued | Failed] = []
+
+    def in_vain(path: str, wait_s: float) -> Any:
+        monkeypatch.setattr(renewal, "held", locks.held)
+        first.extend(issue(vault, ann, wanted()))
+        raise locks.Busy("somebody else is at it")
+
+    monkeypatch.setattr(renewal, "held", in_vain)
+    assert issue(vault, ann, wanted()) == first
+    assert refreshes() == 1
+
+
 def test_what_cannot_be_stored_is_not_asked_for(
     vault: Vault, old: str, monkeypatch: pytest.MonkeyPatch, refreshes: Callable[[], int]
 ) -> None:

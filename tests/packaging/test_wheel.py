@@ -26,6 +26,19 @@ REAL_HOME = os.environ.get("HOME", "")
 """Before the fixtures empty it: the caches and the index's configuration of who runs the tests lie there."""
 
 
+APART = """
+import os, sys
+from mcpwrap.core.credentials import Bearer, Minted, Network, Wanted
+from mcpwrap.identity import apart
+from mcpwrap.identity.job import Job
+from mcpwrap.identity.vault import Header, Places, create
+vault = create(Places(sys.argv[1] + "/state", sys.argv[1] + "/data"), Header("file", "/nowhere", "0" * 32), os.urandom(32))
+job = Job(vault.places, vault.header, vault.key, Bearer("/src", "shop", "issues", ""), (Wanted("A", Minted()),), Network())
+print(type(apart.run(job)[0]).__name__)
+"""
+"""Asks the process apart, which has to find this mcpwrap and what it stands on, however they were installed."""
+
+
 def run(*command: str | Path, env: Mapping[str, str] | None = None) -> str:
     """Run a command away from the checkout, so that nothing is imported from it; its output."""
     ended = subprocess.run(
@@ -85,11 +98,22 @@ def test_pip_installs_it_into_an_empty_environment(wheel: Path, tmp_path: Path) 
     help_ = run(bin_ / "mcpwrap", "--help")
     for command in ("run", "trust", "check", "explain", "log", "status", "demo"):
         assert re.search(rf"^  {command}\b", help_, re.MULTILINE), command
+    assert run(bin_ / "python", "-c", APART, str(tmp_path / "vault")) == "Issued"
     assert "Everything came out" in run(bin_ / "mcpwrap", "demo", env={"HOME": str(tmp_path)}), "the demo needs more than the wheel"
 
 
-def test_uvx_runs_it_from_the_wheel(wheel: Path, uv: str) -> None:
+def test_uvx_runs_it_from_the_wheel(wheel: Path, uv: str, tmp_path: Path) -> None:
     assert __version__ in run(uv, "tool", "run", "--quiet", "--isolated", "--from", wheel, "mcpwrap", "--version")
+    apart = run(uv, "tool", "run", "--quiet", "--isolated", "--from", wheel, "python", "-c", APART, str(tmp_path))
+    assert apart == "Issued"
+
+
+def test_a_folder_of_packages_is_enough(wheel: Path, uv: str, tmp_path: Path) -> None:
+    # as `pip install --user` and `--target` have it: what -I takes off the path is put back, behind the library
+    run(uv, "pip", "install", "--quiet", "--python", sys.executable, "--target", tmp_path / "packages", wheel)
+    venv.create(tmp_path / "env", with_pip=False)
+    python = tmp_path / "env" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    assert run(python, "-c", APART, str(tmp_path / "vault"), env={"PYTHONPATH": str(tmp_path / "packages")}) == "Issued"
 
 
 def test_pipx_installs_it(wheel: Path, uv: str, tmp_path: Path) -> None:
@@ -101,3 +125,5 @@ def test_pipx_installs_it(wheel: Path, uv: str, tmp_path: Path) -> None:
     }
     run(uv, "tool", "run", "--quiet", "pipx", "install", "--quiet", str(wheel), env=env)
     assert __version__ in run(tmp_path / "bin" / "mcpwrap", "--version")
+    [python] = (tmp_path / "home" / "venvs").glob("*/bin/python")
+    assert run(python, "-c", APART, str(tmp_path / "vault")) == "Issued"
