@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mcpwrap.core import restarting
 from tests.playbooks.playbook import Playbook, handshaken
 from tests.playbooks.policy import CLOSED, OPEN, policy
 from tests.playbooks.test_held import CHANGED, OWN
@@ -641,4 +642,89 @@ def test_another_server_that_is_started_meanwhile_only_brings_its_rules() -> Non
         << "mcpwrap-again-1" = {GREETING}
         -> notifications/initialized
         <- 5 ! -32602 Unknown tool
+    """)
+
+
+def test_what_is_in_flight_counts_among_what_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restarting, "IN_FLIGHT_LIMIT", 2)
+    handshaken(OPEN).play("""
+        >> 1 tools/call {"name": "a"}
+        -> 1 tools/call {"name": "a"}
+        == forced
+        >> 2 tools/call {"name": "b"}
+        >> 3 ping
+        <- 3 ! -32603 too much waits
+    """)
+
+
+def test_two_of_a_name_that_were_there_before_are_no_difference() -> None:
+    tools = '{"tools": [{"name": "a"}, {"name": "b"}, {"name": "b"}]}'
+    book = handshaken(OPEN)
+    book.play(f"""
+        >> 1 tools/list
+        -> 1 tools/list
+        << 1 = {tools}
+        ** hidden until accepted: b
+        <- 1 = {{"tools": [{{"name": "a"}}]}}
+    """)
+    opening_again(book).play(f"""
+        << "mcpwrap-again-2" = {tools}
+        !! lifecycle restarted status=ok
+    """)
+
+
+def test_the_tasks_of_a_process_that_is_gone_keep_the_next_one_from_nothing() -> None:
+    forced = f"""
+        == forced
+        %%
+        == restarted
+        {OPENING}
+        << "mcpwrap-again-1" = {GREETING}
+        -> notifications/initialized
+    """
+    died = f"""
+        == exited it died
+        {CHANGED}
+        == started open
+        {OPENING.replace("again-1", "initialize")}
+        << "mcpwrap-initialize" = {GREETING}
+        -> notifications/initialized
+        {CHANGED}
+    """
+    for how in (forced, died):
+        book = handshaken(OPEN, policies={"open": OPEN})
+        book.play(TASK)
+        book.play(how)
+        book.play("""
+            == due
+            %%
+        """)
+
+
+def test_a_task_that_no_call_of_the_session_made_keeps_nothing() -> None:
+    handshaken(OPEN).play("""
+        << notifications/tasks/status {"taskId": "t", "status": "working"}
+        <- notifications/tasks/status {"taskId": "t", "status": "working"}
+        == due
+        %%
+    """)
+
+
+def test_a_subscription_that_is_given_up_is_given_up_even_if_the_answer_is_lost() -> None:
+    handshaken(OPEN).play(f"""
+        >> 1 resources/subscribe {{"uri": "f:/a"}}
+        -> 1 resources/subscribe {{"uri": "f:/a"}}
+        << 1 = {{}}
+        <- 1 = {{}}
+        >> 2 resources/unsubscribe {{"uri": "f:/a"}}
+        -> 2 resources/unsubscribe {{"uri": "f:/a"}}
+        == forced
+        == drained
+        <- 2 ! -32603 restarted before it answered
+        %%
+        == restarted
+        {OPENING}
+        << "mcpwrap-again-1" = {GREETING}
+        -> notifications/initialized
+        !! lifecycle restarted status=ok
     """)
