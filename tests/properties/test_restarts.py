@@ -219,7 +219,7 @@ class World:
                 self.happen(TokensChanged({"API": Secret(self.token)} if self.token else {}, (), 2.0))
             case "task":
                 self.server({"method": "notifications/tasks/status", "params": {"taskId": "t", "status": "working"}})
-            case "old line":
+            case "old line" if self.absent:
                 self.server({"id": n, "result": {"content": []}})
             case "exited" | "withheld":
                 self.happen(ServerExited("it died", 2.0) if what == "exited" else Withheld("not trusted", 2.0))
