@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,3 +65,10 @@ def vault_of(env: Mapping[str, str]) -> Vault:
     if not Path(places_of(env).header).exists():
         return make_vault(env)
     return open_vault(places_of(env), f"file:{key_file_of(env)}", env)
+
+
+def no_vault(env: Mapping[str, str]) -> None:
+    """Take everything away that a vault leaves in the folders of the person with this environment."""
+    found = folders(env)
+    for folder in (os.path.join(found.state, "vault"), found.data):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -11,10 +11,19 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import At
-from tests.project import Project
+from tests.project import USER_FILE, Project
+from tests.vaults import no_vault
 
 FILE = 'version = 1\n[servers.git]\ncommand = ["/bin/true"]\nallow = ["*"]\n[servers.gut]\ncommand = ["/bin/true"]\nallow = ["*"]\n'
 SECRET = "hunter2-0451"
+
+
+@pytest.fixture
+def project(project: Project, user_config: Path) -> Project:
+    """A project whose person has no vault yet and lets scripts in."""
+    no_vault(project.env)
+    user_config.write_text(USER_FILE)
+    return project
 
 
 @pytest.fixture
@@ -220,12 +229,17 @@ def test_taking_away_always_works(mine: Project, at_terminal: At, home: Path, ke
     assert mine.mcpwrap("secret", "rm", "git", "TOKEN").stdout.startswith("there was no secret TOKEN of git")
 
 
-def test_without_a_vault_the_remedy_is_said(project: Project) -> None:
+def test_without_a_vault_there_is_nothing_to_list(project: Project) -> None:
+    ended = project.mcpwrap("secret", "list", check=False)
+    assert ended.returncode == 1
+    assert ended.stderr == "error: there is no vault yet\nhint: mcpwrap vault init\n"
+
+
+def test_the_first_secret_makes_the_vault(project: Project, home: Path) -> None:
     project.write(FILE)
     ended = put(project, "git", "TOKEN", SECRET)
-    assert ended.returncode == 1
-    assert ended.stderr == (
-        "error: there is no system keyring here to keep the installation's key in\n"
-        "hint: mcpwrap vault init --key-file PATH (or --passphrase)\n"
-    )
-    assert "there is no vault yet" in project.mcpwrap("secret", "list", check=False).stderr
+    assert ended.returncode == 0, ended.stderr
+    # (there is no keyring here; what is chosen instead is said)
+    assert "there is no system keyring here to keep the installation's key in" in ended.stdout
+    assert f"the key lies in {home}/.local/share/mcpwrap/vault.key now, and your config.toml says so" in ended.stdout
+    assert [each["name"] for each in listed(project)] == ["TOKEN"]

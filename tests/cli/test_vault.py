@@ -13,7 +13,8 @@ import pytest
 from mcpwrap.policy.folders import folders
 from tests.cli.conftest import At
 from tests.identity.secret_service import SecretService
-from tests.project import Project
+from tests.project import USER_FILE, Project
+from tests.vaults import no_vault
 
 WORDS = "correct horse battery staple"
 OWN = """\
@@ -25,6 +26,21 @@ scripted = true   # for CI
 [servers."*"]     # everywhere
 deny = ["delete_*"]
 """
+
+
+@pytest.fixture
+def project(project: Project, user_config: Path) -> Project:
+    """A project whose person has no vault yet and lets scripts in."""
+    no_vault(project.env)
+    user_config.write_text(USER_FILE)
+    return project
+
+
+@pytest.fixture
+def shop(project: Project, user_config: Path) -> Project:
+    """The same, with no file of the person's own."""
+    user_config.unlink()
+    return project
 
 
 @pytest.fixture
@@ -261,7 +277,7 @@ def test_an_agent_makes_no_vault(shop: Project, at_terminal: At, key: Path, home
 
 def test_a_full_audit_is_a_vault_that_is_not_made(project: Project, key: Path, home: Path) -> None:
     audit = Path(folders({"HOME": str(home)}).state) / "audit"
-    audit.parent.mkdir(parents=True, mode=0o700)
+    audit.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
     audit.write_text("in the way")
     assert project.mcpwrap("vault", "init", "--key-file", str(key), check=False).returncode == 1
     assert not header(home).exists()

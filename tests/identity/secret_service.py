@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -72,6 +73,10 @@ class SecretService:
                 daemon.stdin.write(password.encode() + b"\n")
                 daemon.stdin.close()
                 connection.recv_until_filtered(owners, timeout=DEADLINE_S)
+            # on a busy machine it has its name before it has its keyring
+            deadline = time.monotonic() + DEADLINE_S
+            while self._call(connection, "ReadAlias", "s", ("default",)) == ("/",):
+                assert time.monotonic() < deadline, "the login keyring never came"
         return self
 
     def stop(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import subprocess
@@ -256,6 +257,28 @@ def test_writers_at_once_lose_nothing(places: Places) -> None:
     assert [found.get(Item("secret", "local", name)) for name in names] == [b"24"] * 3
     assert found._ledger.current(name_of("item.secret", Item("secret", "local", "shared").key)) == (75, True)
     assert [found._ledger.current(name_of("trust", name)) for name in names] == [(25, False)] * 3
+
+
+def test_nobody_else_writes_between_reading_and_writing(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = new_vault(places)
+    read, asked = vault._ledger._read, []
+
+    def reading() -> object:
+        fd = os.open(places.vault, os.O_RDONLY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            asked.append("free")
+        except BlockingIOError:
+            asked.append("taken")
+        finally:
+            os.close(fd)
+        return read()
+
+    monkeypatch.setattr(vault._ledger, "_read", reading)
+    vault.revoke("trust", "a")
+    vault.stored("trust", "a", vault.seal("trust", "a", b"payload"))
+    # (to seal only reads)
+    assert asked == ["taken", "free", "taken"]
 
 
 def test_a_reader_at_once_never_finds_an_anchor_ahead(places: Places) -> None:
