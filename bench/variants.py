@@ -80,6 +80,8 @@ def _mcpwrap(place: Place) -> Variant:
     settings = Path(env["XDG_CONFIG_HOME"]) / "mcpwrap"
     settings.mkdir(mode=0o700)
     (settings / "config.toml").write_text("[trust]\nscripted = true\n")
+    # not the keyring of the person who measures
+    _output([str(command), "vault", "init", "--key-file", str(place.folder / "key")], env, project)
     checked = _output([str(command), "check", "--json"], env, project)
     try:
         digest = str(json.loads(checked)["digest"])

@@ -12,6 +12,7 @@ from hypothesis import settings
 from mcpwrap.cli.caller import AGENT_VARIABLES
 from mcpwrap.policy.folders import folders
 from tests.project import USER_FILE, Project, console_script
+from tests.vaults import make_vault, setting_of
 
 MOVES_OUR_FOLDERS = ("MCPWRAP_PROJECT", "MCPWRAP_DEBUG", "CLAUDE_PROJECT_DIR", "CLAUDE_CONFIG_DIR")
 
@@ -49,7 +50,8 @@ def make_project(
 ) -> Callable[[], Project]:
     """Makes empty projects whose person lets scripts accept them."""
     user_config.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    user_config.write_text(USER_FILE, encoding="utf-8")
+    user_config.write_text(USER_FILE + setting_of(os.environ), encoding="utf-8")
+    make_vault(os.environ)
 
     def make() -> Project:
         root = tmp_path_factory.mktemp("shop")

@@ -41,7 +41,7 @@ _SEPARATORS: Final = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029
 class AuditWriter:
     """Appends the records of one run to its file in `folder`. Opens nothing before the first record.
 
-    `shim` is the id of the run, `subject` holds ``issuer`` and ``sub``; `clock` gives seconds since the epoch.
+    `shim` is the id of the run, `subject` holds ``issuer``, ``sub`` and ``email``; `clock` gives seconds since the epoch.
 
     Raises:
         ValueError: `shim` can't be a part of a file name.
@@ -82,6 +82,17 @@ class AuditWriter:
     def policy_digest(self, digest: str) -> None:
         self._policy_digest = digest
         self._head = b"," + _encoded({**self._constant, "policy_digest": digest})[1:-1] + b","
+
+    @property
+    def subject(self) -> Mapping[str, str]:
+        """Who asks; set it when somebody else is signed in."""
+        found: Mapping[str, str] = self._constant["subject"]
+        return found
+
+    @subject.setter
+    def subject(self, subject: Mapping[str, str]) -> None:
+        self._constant["subject"] = dict(subject)
+        self.policy_digest = self._policy_digest  # (encodes what is the same in every record anew)
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Append a record for each of `entries`, all or none.

@@ -145,14 +145,14 @@ class Terminal:
             return getpass.getpass(question)
         import termios  # noqa: PLC0415 - not there on Windows
 
-        self.show(question)
         before = termios.tcgetattr(self._fd)
         silent = [*before]
         silent[3] &= ~termios.ECHO
         line = b""
         try:
-            # (this throws away what was typed before the question stood there)
+            # first silence, which throws away what was typed before, then the question: nothing typed after it is lost or shown
             termios.tcsetattr(self._fd, termios.TCSAFLUSH, silent)
+            self.show(question)
             while not line.endswith((b"\n", b"\r")) and (chunk := os.read(self._fd, 4096)):
                 line += chunk
         except OSError:  # the terminal was hung up

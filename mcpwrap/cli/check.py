@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import click
+import msgspec
 
 from mcpwrap.cli.here import Found, Here, need
 from mcpwrap.cli.screen import Ink, count, place_lines
+from mcpwrap.core.credentials import Profile
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError
 from mcpwrap.policy.load import ProjectPolicy, rules_for
 from mcpwrap.policy.lock import parse as parse_lock
-from mcpwrap.policy.pins import PinStore
 from mcpwrap.policy.review import review, review_server
-from mcpwrap.policy.trust import Unsealed, commands_of, digest, verify_command, warnings_for
+from mcpwrap.policy.review_credentials import review_credentials
+from mcpwrap.policy.trust import commands_of, digest, verify_command, warnings_for
 
 FAULTY: Final = 2
 """Exit code where a file can't be used (POLICY.md §7)."""
@@ -50,10 +52,10 @@ def check(project: str | None, as_json: bool) -> int:
     found = need(project, here)
     findings = Findings()
     policy = _try(found.lying, findings)
-    _try(here.user, findings)
+    user = _try(here.user, findings)
     _try(here.site, findings)
     if policy is not None:
-        findings.warnings += _warnings(found, policy)
+        findings.warnings += _warnings(found, policy, user.profiles if user is not None else {})
     if as_json:
         click.echo(json.dumps(_facts(found, policy, findings), indent=2))
     else:
@@ -69,7 +71,7 @@ def _try(read: Callable[[], T], findings: Findings) -> T | None:
         return None
 
 
-def _warnings(found: Found, policy: ProjectPolicy) -> Iterator[str]:
+def _warnings(found: Found, policy: ProjectPolicy, profiles: Mapping[str, Profile]) -> Iterator[str]:
     yield from warnings_for(policy)
     missing = set()
     for command in commands_of(policy, found.here.env, {}):
@@ -86,7 +88,8 @@ def _warnings(found: Found, policy: ProjectPolicy) -> Iterator[str]:
     for server in policy.servers.values():
         rules = rules_for(policy, server.name, (), server.command or ())
         tools = known_tools(found, server.name)
-        for each in sorted([*review(rules, tools), *review_server(server, policy.file, tools)]):
+        advice = [*review_server(server, policy.file, tools), *review_credentials(policy, server, profiles)]
+        for each in sorted([*review(rules, tools), *advice]):
             place = f"({each.file}:{each.line})"
             yield f"{server.name}: {each.text}" if place in each.text else f"{server.name}: {each.text} {place}"
 
@@ -95,7 +98,7 @@ def known_tools(found: Found, server: str) -> Mapping[str, Mapping[str, Any]] | 
     """The definitions of the server's tools: those of the lock, else what it showed last; None where nothing is known."""
     if found.lock is not None and (entry := parse_lock(found.lock).servers.get(server)) is not None:
         return entry.items["tool"]
-    seen = PinStore(found.here.folders.state, Unsealed()).seen(found.root, server)
+    seen = found.here.pins.seen(found.root, server)
     return seen.items.get("tool") if seen is not None else None
 
 
@@ -105,6 +108,7 @@ def _facts(found: Found, policy: ProjectPolicy | None, findings: Findings) -> di
         "file": found.project.file,
         "project": found.root,
         "trust": found.standing.state,
+        "issuer": policy.issuer if policy else "",
         "errors": [
             {
                 "file": error.file,
@@ -124,6 +128,9 @@ def _facts(found: Found, policy: ProjectPolicy | None, findings: Findings) -> di
                 "cwd": server.cwd,
                 "env": dict(server.env),
                 "inherit_env": list(server.inherit_env),
+                "credentials": [
+                    {"name": each.name, "source": msgspec.to_builtins(each.source), "via": each.via} for each in server.credentials
+                ],
                 "line": server.line,
             }
             for server in (policy.servers.values() if policy else ())

@@ -28,6 +28,8 @@ COMMANDS: Final = {
     "explain": ("mcpwrap.cli.explain", "Why a call is let through or refused."),
     "test": ("mcpwrap.cli.test", "Run the tests of a policy."),
     "log": ("mcpwrap.cli.log", "What happened: the audit records."),
+    "token": ("mcpwrap.cli.token", "A credential for a server or a script, as JSON."),
+    "jwks": ("mcpwrap.cli.jwks", "The public keys that mcpwrap's own tokens are checked with."),
     "demo": ("mcpwrap.cli.demo", "See it work: a small server, a real client, a temporary project."),
     "schema": ("mcpwrap.cli.schema", "The JSON Schema of a file."),
     "completion": ("mcpwrap.cli.completion", "The script that completes commands in your shell."),

@@ -16,6 +16,7 @@ from mcpwrap.audit.reader import find_ref
 from mcpwrap.cli import completion, explain_own
 from mcpwrap.cli.check import known_tools
 from mcpwrap.cli.here import Found, Here, look, need, own_servers
+from mcpwrap.cli.identity import who_asks
 from mcpwrap.cli.screen import Ink, columns, day
 from mcpwrap.cli.verdict import WORDS, Question, Verdict, budgets, by_pins, depends_on, judge, reason_rows, remedies
 from mcpwrap.core.pins import Kind, PinGuard
@@ -24,9 +25,8 @@ from mcpwrap.core.rules import NAME_LIMIT, Outcome, Reason
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, UsageError
 from mcpwrap.policy.load import ProjectPolicy
-from mcpwrap.policy.pins import PinStore, pins_of
+from mcpwrap.policy.pins import pins_of
 from mcpwrap.policy.toml import nearest
-from mcpwrap.policy.trust import Unsealed
 from mcpwrap.runtime.facts import FileFacts
 
 DENIED: Final = 4
@@ -94,8 +94,12 @@ def explain(
     if arguments is None and tool is not None and tool.lstrip().startswith("{") and method is not None:
         tool, arguments = None, tool  # such a request has no name of its own
     given = None if arguments is None else _object(arguments, "ARGS-JSON", '{"path": "src/app.py"}')
-    who = here.subject if subject is None else _object(subject, "--subject", '{"groups": ["developers"]}')
     basis = _basis(need(project, here), server_or_ref)
+    who = (
+        who_asks(basis.found.here, basis.policy.issuer)
+        if subject is None
+        else _object(subject, "--subject", '{"groups": ["developers"]}')
+    )
     verdict = _judge(basis, server_or_ref, Question(method or "tools/call", tool or "", given, who))
     facts = _facts(basis, server_or_ref, method or "tools/call", verdict)
     if as_json:
@@ -177,7 +181,7 @@ def _pinned(basis: Basis, server: str, kind: Kind, verdict: Verdict) -> Verdict:
     found, record = basis.found, basis.found.standing.record
     if record is None:
         return verdict
-    store = PinStore(found.here.folders.state, Unsealed())
+    store = found.here.pins
     pinned, others = pins_of(store, record, found.root, server, tuple(basis.policy.servers))
     guard = PinGuard(pinned, others)
     seen = store.seen(found.root, server)

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from mcpwrap.audit.writer import AuditWriter
+from mcpwrap.cli.late import Late, typed_passphrase
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.errors import ConfigError, UsageError
+from mcpwrap.identity.vault import Places, Vault
 from mcpwrap.policy.folders import Folders, folders, read_config, read_site, refuse_inside_project
 from mcpwrap.policy.load import (
     ProjectPolicy,
@@ -25,10 +27,15 @@ from mcpwrap.policy.load import (
     rules_for,
 )
 from mcpwrap.policy.lock import parse as parse_lock
+from mcpwrap.policy.pins import PinStore
 from mcpwrap.policy.project import Project, find_project, read_project
-from mcpwrap.policy.trust import Standing, TrustStore, Unsealed, standing
+from mcpwrap.policy.trust import Standing, TrustStore, standing
+from mcpwrap.runtime.door import Door
 
 USER_FILE: Final = "config.toml"
+
+KEYRING: Final = "keyring"
+"""How the vault's key is kept where the person's own file says nothing."""
 
 EXAMPLE: Final = """\
 version = 1
@@ -48,6 +55,7 @@ class Here:
     cwd: str
     home: str
     folders: Folders
+    door: Door
 
     @classmethod
     def now(cls) -> Here:
@@ -60,12 +68,46 @@ class Here:
             cwd = str(Path.cwd())
         except FileNotFoundError as error:
             raise UsageError("the working directory doesn't exist any more", hint="change to one that does") from error
-        return cls(os.environ, cwd, str(Path("~").expanduser()), folders(os.environ))
+        ours = folders(os.environ)
+        door = Door(Places(ours.state, ours.data), os.environ)
+        here = cls(os.environ, cwd, str(Path("~").expanduser()), ours, door)
+        door.passphrase = lambda: typed_passphrase(here)
+        return here
+
+    @property
+    def seal(self) -> Late:
+        """The seal of what is recorded; the vault is opened when it is used."""
+        return Late(self.door, lambda: self.vault_setting)
+
+    @property
+    def vault_setting(self) -> str:
+        """How the vault's key is kept (`[vault] key` of the person's own file).
+
+        Raises:
+            ConfigError: that file can't be used.
+        """
+        user = self.user()
+        return user.vault if user is not None else KEYRING
+
+    @property
+    def vault(self) -> Vault:
+        """The vault, open.
+
+        Raises:
+            VaultError: it can't be opened, or there is none.
+            ConfigError: the person's own file can't be used.
+        """
+        return self.door.open(self.vault_setting)
 
     @property
     def store(self) -> TrustStore:
-        """The trust records; not sealed until there is a vault."""
-        return TrustStore(self.folders.state, Unsealed())
+        """The trust records."""
+        return TrustStore(self.folders.state, self.seal)
+
+    @property
+    def pins(self) -> PinStore:
+        """What is remembered of servers' definitions."""
+        return PinStore(self.folders.state, self.seal)
 
     @property
     def subject(self) -> dict[str, str]:

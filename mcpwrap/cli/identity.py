@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
 import click
 import msgspec
@@ -13,9 +14,11 @@ from mcpwrap.cli import caller, opened
 from mcpwrap.cli.here import Found, Here, look
 from mcpwrap.core.credentials import LOCAL, FromLogin, Network, Profile
 from mcpwrap.core.visible import spell_out
-from mcpwrap.errors import ConfigError, UntrustedError, UsageError
+from mcpwrap.errors import ConfigError, StateError, UntrustedError, UsageError
+from mcpwrap.identity.logins import Card, LoginStore, keys_for
 from mcpwrap.identity.vault import Header
 from mcpwrap.policy.load import ProjectPolicy
+from mcpwrap.runtime.assess import subject_of
 from mcpwrap.secret import Secret
 
 LOCAL_PROFILE: Final = Profile(LOCAL, LOCAL)
@@ -126,6 +129,27 @@ def wants(policy: ProjectPolicy) -> tuple[tuple[str, ...], tuple[str, ...]]:
     logins = [source for source in sources if isinstance(source, FromLogin)]
     resources = dict.fromkeys(login.resource for login in logins if login.resource)
     return tuple(resources), tuple(dict.fromkeys(scope for login in logins for scope in login.scope))
+
+
+def card_for(here: Here, issuer: str) -> Card | None:
+    """The login that counts for a project with this `issuer`; None where nobody is signed in there.
+
+    Raises:
+        VaultError: the vault can't be opened, or what lies there doesn't count.
+        ConfigError: the person's own file can't be used.
+    """
+    store = LoginStore(here.vault)
+    names = [profile.name for profile in profiles_of(here).values() if profile.issuer == issuer]
+    return next((card for key in keys_for(issuer, names) if (card := store.card(key)) is not None), None)
+
+
+def who_asks(here: Here, issuer: str) -> dict[str, Any]:
+    """The subject of a project's calls, as rules see it: the person who is signed in at its `issuer`, else the system's user."""
+    card = None
+    if issuer:
+        with suppress(StateError):
+            card = card_for(here, issuer)
+    return subject_of(card)
 
 
 def where_key_lies(header: Header) -> str:

@@ -34,7 +34,7 @@ from mcpwrap.policy.load import ProjectPolicy, ServerPolicy, load_project
 from mcpwrap.policy.lock import LOCK_LIMIT, Entry, Lock, package_of, render
 from mcpwrap.policy.lock import parse as parse_lock
 from mcpwrap.policy.project import LOCK_FILE, PROJECT_FILE, find_project
-from mcpwrap.policy.suggest import Advice, Offered, Suggestion, definition, name_for, portable, suggest
+from mcpwrap.policy.suggest import Advice, Offered, Suggestion, definition, keys_for, name_for, portable, suggest
 from mcpwrap.runtime import workdir
 from mcpwrap.runtime.environment import minimal_environment
 
@@ -140,7 +140,7 @@ def init(
         click.echo("nothing was started and nothing was written", err=True)
         return DECLINED
     found = _asked(here, launch_argv, env, limit_s)
-    suggestion = _suggestion(target, here, name, command, found, inherit_env)
+    suggestion = _suggestion(target, here, name, command, found, inherit_env, keys_for(name, command, inherit_env, here.env))
     lock, not_pinned = (None, []) if no_lock else _locked(target, name, server, found)
     _write(target.path, target.before, target.with_tables(suggestion.text), FILE_LIMIT)
     if lock is not None:
@@ -256,7 +256,7 @@ def _asked(here: Here, argv: list[str], env: dict[str, str], limit_s: float) -> 
 
 
 def _suggestion(
-    target: Target, here: Here, name: str, command: Sequence[str], found: Survey, inherit_env: Sequence[str]
+    target: Target, here: Here, name: str, command: Sequence[str], found: Survey, inherit_env: Sequence[str], keys: Sequence[str]
 ) -> Suggestion:
     lists = found.lists
     offered = Offered(
@@ -266,9 +266,9 @@ def _suggestion(
         tuple(lists.get("resources/list", ())),
         tuple(lists.get("resources/templates/list", ())),
     )
-    suggestion = suggest(name, command, offered, inherit_env=inherit_env)
+    suggestion = suggest(name, command, offered, inherit_env=inherit_env, keys=keys)
     if len(target.with_tables(suggestion.text)) > FILE_LIMIT:
-        suggestion = suggest(name, command, offered, inherit_env=inherit_env, quoting=False)
+        suggestion = suggest(name, command, offered, inherit_env=inherit_env, keys=keys, quoting=False)
     _tried(target, here, name, suggestion.text)
     return suggestion
 

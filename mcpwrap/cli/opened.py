@@ -16,15 +16,18 @@ from typing import Final, Protocol
 import click
 
 from mcpwrap.cli import caller
-from mcpwrap.cli.here import Here
-from mcpwrap.errors import ConfigError, RefusedError, StateError, UsageError
+from mcpwrap.cli.here import KEYRING, Here
+from mcpwrap.errors import ConfigError, RefusedError, StateError, UsageError, VaultError
 from mcpwrap.files import ensure_private, replace
-from mcpwrap.identity.keys import ensure_vault, open_vault
+from mcpwrap.identity.keys import ensure_vault, make_vault
 from mcpwrap.identity.passphrase import VARIABLE
 from mcpwrap.identity.vault import Places, Vault, read_header
 from mcpwrap.policy.folders import read_config
 from mcpwrap.policy.load import load_user
 from mcpwrap.secret import Secret
+
+KEY_FILE: Final = "vault.key"
+"""The key's file in the data folder, where there is no keyring and a person agrees."""
 
 _INPUT_LIMIT: Final = 64 * 1024
 """Bytes of standard input that are read; the longest secret has as many."""
@@ -45,7 +48,9 @@ class Asker(Protocol):
         """Something that must not be seen."""
 
 
-class _Person:
+class Person:
+    """Who sits at `terminal`."""
+
     scripted = False
 
     def __init__(self, terminal: caller.Terminal) -> None:
@@ -93,12 +98,12 @@ def asking(here: Here, command: str) -> Iterator[Asker]:
         yield Script()
         return
     with caller.person_terminal(here.env, command) as terminal:
-        yield _Person(terminal)
+        yield Person(terminal)
 
 
 def places(here: Here) -> Places:
     """The folders that the vault lies in."""
-    return Places(here.folders.state, here.folders.data)
+    return here.door.places
 
 
 def configured(here: Here) -> str:
@@ -107,9 +112,7 @@ def configured(here: Here) -> str:
     Raises:
         ConfigError: the file can't be used.
     """
-    if here.user() is None:
-        return "keyring"
-    return str(tomllib.loads(read_config(here.user_file).decode()).get("vault", {}).get("key", "keyring"))
+    return here.vault_setting
 
 
 def configure(here: Here, setting: str) -> None:
@@ -161,9 +164,44 @@ def vault_for(here: Here, asker: Asker, *, make: bool = False) -> Vault:
     """
     setting = configured(here)
     header = read_header(places(here))
-    typed = ask_passphrase(here, asker) if header is not None and header.mode == setting == "passphrase" else None
-    open_ = ensure_vault if make else open_vault
-    return open_(places(here), setting, here.env, passphrase=typed)
+    if header is None and make:
+        return _made(here, asker, setting)
+    if header is not None and header.mode == setting == "passphrase":
+        # (asked for once a command)
+        here.door.passphrase = lambda: ask_passphrase(here, asker)
+    return here.door.open(setting)
+
+
+def _made(here: Here, asker: Asker, setting: str) -> Vault:
+    """A new vault: its key goes into the system's keyring, and where there is none, into a file that the person agrees to.
+
+    Raises:
+        VaultError: there is no keyring, and no file is wanted.
+    """
+    try:
+        ensure_vault(places(here), setting, here.env)
+    except VaultError as error:
+        path = Path(here.folders.data, KEY_FILE)
+        if setting != KEYRING or _said(here):
+            raise
+        asker.show(
+            f"{error}. It seals what you trust, and your logins and secrets;\n"
+            f"it can lie in a file that only you can read: {path}"
+            + ("" if asker.scripted else "\n(elsewhere, or behind a passphrase: answer no, and see `mcpwrap vault init --help`)")
+        )
+        if not asker.confirm("Keep it in that file?"):
+            raise
+        setting = f"file:{path}"
+        ensure_private(str(path.parent))
+        make_vault(places(here), setting, here.env)
+        configure(here, setting)
+        asker.show(f"the key lies in {path} now, and your config.toml says so")
+    return here.door.open(setting)
+
+
+def _said(here: Here) -> bool:
+    """True where the person's own file says how the key is kept."""
+    return here.user() is not None and "key" in tomllib.loads(read_config(here.user_file).decode()).get("vault", {})
 
 
 def ask_passphrase(here: Here, asker: Asker) -> Secret | None:

@@ -28,7 +28,7 @@ from mcpwrap.policy.drift import Difference, State, accept, offer_digest, state_
 from mcpwrap.policy.load import ProjectPolicy
 from mcpwrap.policy.lock import TABLES, Entry, Lock, package_of, parse, render
 from mcpwrap.policy.pins import PinStore
-from mcpwrap.policy.trust import Unsealed, digest
+from mcpwrap.policy.trust import digest
 
 DECLINED = 3
 """Exit code where the person said no: what is held stays held."""
@@ -143,7 +143,7 @@ def _place(found: Found) -> Place:
     policy = found.accepted() or found.lying()
     record = found.standing.record
     text = found.lock if record is None else record.lock.encode() if record.lock is not None else None
-    return Place(found, policy, parse(text) if text is not None else Lock(), PinStore(found.here.folders.state, Unsealed()))
+    return Place(found, policy, parse(text) if text is not None else Lock(), found.here.pins)
 
 
 def _distrust(found: Found) -> str:

@@ -77,7 +77,7 @@ def _relay(project: str, name: str, command: tuple[str, ...], guardian: Guardian
     from mcpwrap.runtime.compose import Run
     from mcpwrap.runtime.loop import relay
 
-    run = Run(launcher, found)
+    run = Run(launcher, found, started=pipes is not None)
     run.announce()
     try:
         relay(run, guardian, pipes)

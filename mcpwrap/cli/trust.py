@@ -15,16 +15,15 @@ from pathlib import Path
 
 import click
 
-from mcpwrap.cli import caller, completion, trust_view
+from mcpwrap.cli import caller, completion, opened, trust_view
 from mcpwrap.cli.here import Found, Here, look, need, read_files
 from mcpwrap.cli.screen import Ink, columns, day, error_text
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, RefusedError, StateError, UsageError
 from mcpwrap.policy.load import ProjectPolicy
 from mcpwrap.policy.lock import lock_changes
-from mcpwrap.policy.pins import PinStore
 from mcpwrap.policy.project import caller_project
-from mcpwrap.policy.trust import CommandRecord, TrustRecord, Unsealed, commands_of, digest
+from mcpwrap.policy.trust import CommandRecord, TrustRecord, commands_of, digest
 
 DECLINED = 3
 """Exit code where the person said no: what lies there stays untrusted."""
@@ -84,6 +83,7 @@ def trust(project: str | None, wanted: str | None, name: str | None, command: tu
         click.echo(f"{_title(offer)} is trusted already; nothing changed")
         return 0
     if scripted:
+        opened.vault_for(here, opened.Script(), make=True)
         ink = Ink.of(sys.stdout)
         click.echo("\n".join(_shown(offer, width=100, ink=ink)))
         _store(offer, how=_scripted_note(here))
@@ -95,6 +95,7 @@ def trust(project: str | None, wanted: str | None, name: str | None, command: tu
         if not _accepted(terminal, offer, ink):
             terminal.show(_declined_text(offer) + "\n")
             return DECLINED
+        opened.vault_for(here, opened.Person(terminal), make=True)
         _store(offer, how="on a terminal")
         terminal.show(_stored_text(offer) + "\n")
     return 0
@@ -116,7 +117,7 @@ def untrust(project: str | None) -> int:
         return 0
     click.echo(f"{spell_out(root)} is not trusted any more; running sessions hold its servers from the next call on")
     with suppress(StateError):
-        PinStore(here.folders.state, Unsealed()).forget(root)  # what it says of itself is looked at anew when it is trusted again
+        here.pins.forget(root)  # what it says of itself is looked at anew when it is trusted again
     try:
         here.announce(root, "", "mcpwrap/untrust", "the trust was taken back")
     except StateError as error:

@@ -14,6 +14,7 @@ from typing import Final
 from mcpwrap.cli.screen import Ink, columns, command_text, count, day, wrapped
 from mcpwrap.core.rules import Rule, RuleTable, ServerRules
 from mcpwrap.core.visible import spell_out
+from mcpwrap.policy.changed_credentials import issuer_text, source_text, way_text
 from mcpwrap.policy.changed_rules import budget_text, terms
 from mcpwrap.policy.load import ProjectPolicy, ServerPolicy, rules_for
 from mcpwrap.policy.trust import CommandRecord, TrustRecord, announce_changes, warnings_for
@@ -29,12 +30,20 @@ _EFFECTS: Final = {"allow": "green", "log": "green", "ask": "yellow", "deny": "r
 
 def whole(policy: ProjectPolicy, commands: Sequence[CommandRecord], *, width: int, ink: Ink) -> list[str]:
     """Every server of `policy`: what runs, where, with which variables, and what it may do."""
-    lines: list[str] = []
+    lines = _login(policy, ink)
     for server in policy.servers.values():
         lines += ["", *server_block(policy, server, _record_of(commands, server.name), width=width, ink=ink)]
     if not policy.servers:
         lines += ["", "  no servers: nothing would run"]
     return lines + _warnings(policy, commands, width=width, ink=ink)
+
+
+def _login(policy: ProjectPolicy, ink: Ink) -> list[str]:
+    """Who vouches for the person, where the file says so or a server gets something in the person's name."""
+    if not policy.issuer and not any(server.credentials for server in policy.servers.values()):
+        return []
+    place = f"  {policy.file}:{policy.issuer_line}" if policy.issuer else ""
+    return ["", f"  {ink('dim', 'login'.ljust(_LABEL_WIDTH))}{spell_out(issuer_text(policy.issuer))}{place}"]
 
 
 def change(
@@ -86,6 +95,9 @@ def server_block(policy: ProjectPolicy, server: ServerPolicy, command: CommandRe
     rows += [("sets", f"{spell_out(name)}={spell_out(value)}") for name, value in server.env.items()]
     if server.inherit_env:
         rows.append(("hands over", f"{', '.join(map(spell_out, server.inherit_env))}  (as your client has it)"))
+    for label, wanted in zip(("receives", *[""] * len(server.credentials)), server.credentials, strict=False):
+        line = server.credential_lines[wanted.name]
+        rows.append((label, spell_out(f"{wanted.name}  {source_text(wanted.source)}, {way_text(wanted)}  :{line}")))
     if server.budget is not None:
         rows.append(("at most", spell_out(budget_text(server.budget))))
     lines = [ink("bold", spell_out(server.name)) + f"  {policy.file}:{server.line}"]

@@ -13,7 +13,7 @@ from mcpwrap.cli.here import Here
 from mcpwrap.cli.opened import Asker
 from mcpwrap.cli.screen import columns, count
 from mcpwrap.core.visible import spell_out
-from mcpwrap.errors import ConfigError, StateError, UsageError, VaultError
+from mcpwrap.errors import ConfigError, McpwrapError, StateError, UsageError, VaultError
 from mcpwrap.identity.keys import Setting, make_vault, move_vault, open_vault, parse_setting, probe_keyring, setting_of
 from mcpwrap.identity.logins import LoginStore
 from mcpwrap.identity.vault import Header, Vault, described, read_header
@@ -167,7 +167,7 @@ def _facts(here: Here) -> dict[str, Any]:
         facts |= {"state": "closed", "mode": header.mode, "where": header.where}
         vault = open_vault(opened.places(here), facts["setting"], here.env)
         return facts | {"state": "open", "holds": _held(vault)}
-    except StateError as error:
+    except McpwrapError as error:
         return facts | {"state": "closed", "why": str(error), "hint": error.hint}
 
 

@@ -15,8 +15,10 @@ from typing import Final
 from mcpwrap.core import denial
 from mcpwrap.core.commands import Command, ToClient
 from mcpwrap.core.jsonrpc import METHOD_NOT_FOUND, Json, Notification, Request, encode, id_key
+from mcpwrap.core.meta import CAPABILITIES_KEY, CLIENT_KEY, SERVER_KEY, SUBSCRIPTION_KEY, VERSION_KEY
 from mcpwrap.core.methods import MODERN
-from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, SERVER_KEY, SUBSCRIPTION_KEY, VERSION_KEY, Pending, State
+from mcpwrap.core.pending import Pending
+from mcpwrap.core.state import State
 
 _ENVELOPE: Final = frozenset({VERSION_KEY, CAPABILITIES_KEY, CLIENT_KEY, "io.modelcontextprotocol/logLevel"})
 
@@ -64,7 +66,7 @@ def request(state: State, m: Request, out: list[Command]) -> bool:
     if m.method == "subscriptions/listen":
         wanted = m.params.get("notifications")
         kept = {k: True for k in _FLAGS.values() if isinstance(wanted, dict) and wanted.get(k) is True}
-        state.calls[id_key(m.id)] = Pending(m.id, m.method, None, MODERN[-1], True, 0.0, listen=kept)
+        state.calls[id_key(m.id)] = Pending(m.id, m.method, None, MODERN[-1], True, 0.0, listen=kept, acknowledged=True)
         acknowledged = {"_meta": {SUBSCRIPTION_KEY: m.id}, "notifications": kept}
         method = "notifications/subscriptions/acknowledged"
         out.append(ToClient(encode({"jsonrpc": "2.0", "method": method, "params": acknowledged})))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Any, Final
 
-from mcpwrap.core import adapt, denial
+from mcpwrap.core import adapt, denial, meta
 from mcpwrap.core.access import Access, task_key
 from mcpwrap.core.catalog import OWN_STATE
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
@@ -14,9 +14,9 @@ from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import METHOD_NOT_FOUND, Json, Request, encode, id_key
 from mcpwrap.core.methods import INPUT_METHODS, Matched, lookup
 from mcpwrap.core.outcome import Unfit
-from mcpwrap.core.redact import redact
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.rules import Decision, Outcome
-from mcpwrap.core.state import IN_FLIGHT_LIMIT, Pending, State
+from mcpwrap.core.state import IN_FLIGHT_LIMIT, State
 from mcpwrap.core.state import denial as own_denial
 
 INPUTS_LIMIT: Final = 256
@@ -169,7 +169,7 @@ class Asking:
     def _permit(self, method: str, params: Any, decision: Decision, out: list[Command], **target: Any) -> str:
         """Record that `decision` lets the client be asked; returns the ref."""
         ref = self._state.next_ref()
-        arguments = redact(params, whole=decision.outcome is Outcome.LOG)
+        arguments = self._state.redact(params, whole=decision.outcome is Outcome.LOG)
         out.append(
             Record(
                 Entry(
@@ -191,6 +191,8 @@ class Asking:
     def request(self, m: Request, at: float, out: list[Command]) -> None:
         """Judge a request of the server's: forward it, or answer it."""
         state = self._state
+        if state.may_echo:
+            m = meta.taken_back(m)
         key = id_key(m.id)
         if key in state.server_calls:
             self._refuse_request(m, own_denial("an id that is in flight can't be used again"), out)
@@ -198,6 +200,11 @@ class Asking:
         if len(state.server_calls) >= IN_FLIGHT_LIMIT:
             ref = self._refuse_request(m, own_denial(f"more than {IN_FLIGHT_LIMIT} requests in flight"), out)
             out.append(ToServer(denial.broken(m.id, f"too many requests in flight{denial.tag(ref)}")))
+            return
+        if state.owed.get(key) is not None:
+            # the client's answer to the process before would be taken for one to this
+            ref = self._refuse_request(m, own_denial("an id that the client may still answer for the process before"), out)
+            out.append(ToServer(denial.broken(m.id, f"use another id{denial.tag(ref)}")))
             return
         if state.adapted is not None:
             out.append(ToServer(adapt.refusal(m)))
@@ -228,8 +235,8 @@ class Asking:
         if decision is not None:
             state.count(decision, at)
             ref = self._permit(m.method, m.params, decision, out, request_id=m.id)
-        meta = m.params.get("_meta")
-        token = meta.get("progressToken") if type(meta) is dict else None
+        envelope = m.params.get("_meta")
+        token = envelope.get("progressToken") if type(envelope) is dict else None
         state.server_calls[key] = Pending(
             m.id, m.method, row, "", False, at, ref, token=token if type(token) is int or type(token) is str else None
         )
@@ -238,5 +245,5 @@ class Asking:
     def _refuse_request(self, m: Request, decision: Any, out: list[Command]) -> str:
         return self._state.refused(
             out, event="call", direction="server", method=m.method, request_id=m.id, decision=decision,
-            arguments=redact(m.params, whole=False),
+            arguments=self._state.redact(m.params, whole=False),
         )  # fmt: skip

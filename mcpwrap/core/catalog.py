@@ -36,6 +36,10 @@ class Remembered(Generic[V]):
         if len(self._entries) > self._limit:
             del self._entries[next(iter(self._entries))]
 
+    def drop(self, key: object) -> None:
+        """Forget what is kept for `key`."""
+        self._entries.pop(key, None)
+
     def get(self, key: object) -> V | None:
         """The value kept for `key`."""
         return self._entries.get(key)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from mcpwrap.core import denial, held
+from mcpwrap.core import denial, held, meta
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import Error, Notification, Result, Shape, WireError, id_key
 from mcpwrap.core.methods import MODERN, Matched, Method, lookup
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.rules import Decision, Outcome
-from mcpwrap.core.state import Pending, State
+from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
 
 
@@ -24,16 +25,24 @@ class ClientReplies:
         """Judge one notification: forward it, or drop it."""
         state = self._state
         revision = state.legacy_or_latest()
+        if meta.holds_ours(m.params.get("_meta")):
+            m = meta.without_ours(m)
         row = lookup(revision, "client", m.method) or lookup(MODERN[-1], "client", m.method)
         if row is not None and not row.is_notification:
             self._drop(m, "a request without an id", out)
             return
         if m.method == "notifications/initialized":
             state.greeted = True
+            if state.introduced:
+                state.introduced = False
+                return
         if state.hold or state.rules is None:
             held.notification(state, m)
             return
         refs: tuple[str, ...] = ()
+        if row is None and state.tokenless:
+            self._drop(m, state.tokenless, out)
+            return
         if row is None:
             decision, refs = state.unlisted("client", m, at, out)
             if decision.outcome >= Outcome.ASK:
@@ -86,6 +95,7 @@ class ClientReplies:
         state = self._state
         pending = state.server_calls.get(id_key(m.id))
         if pending is None or pending.id != m.id:
+            state.owed.drop(id_key(m.id))
             state.refused(
                 out, event="response", direction="client", method="", request_id=m.id,
                 decision=own_denial("an answer to nothing that was asked"),
@@ -131,5 +141,5 @@ class ClientReplies:
             if asked is not None and asked.id == error.id:
                 self.ended(asked, "error", out)
                 out.append(ToServer(denial.broken(asked.id, f"the client's answer can't be read: {error.reason}")))
-        elif error.id is not None and id_key(error.id) not in state.calls:
+        elif error.id is not None and id_key(error.id) not in state.calls and id_key(error.id) not in state.waiting:
             out.append(ToClient(denial.error(error.id, error.code, f"{error.reason} (ref {ref})")))

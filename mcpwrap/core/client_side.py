@@ -2,55 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from mcpwrap.core import adapt, denial, held
 from mcpwrap.core.access import Access, task_key
-from mcpwrap.core.catalog import OWN_STATE
-from mcpwrap.core.commands import Command, Record, ToClient, ToServer
+from mcpwrap.core.commands import Command, Record, ToClient
 from mcpwrap.core.entry import Entry
+from mcpwrap.core.forwarding import Arrival, Forwarding
 from mcpwrap.core.jsonrpc import (
     INVALID_PARAMS,
     Id,
-    Json,
     Request,
-    encode,
     id_key,
     miscased,
 )
 from mcpwrap.core.listing import OWN_PREFIX, STATUS_TOOL
+from mcpwrap.core.meta import CLIENT_KEY, USUAL, VERSION_KEY, holds_ours, without_ours
 from mcpwrap.core.methods import MODERN, SPEC_METHODS, Holds, Matched, Method, lookup
-from mcpwrap.core.redact import redact
-from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, ServerRules
-from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, IN_FLIGHT_LIMIT, VERSION_KEY, Pending, State
+from mcpwrap.core.rules import NAME_LIMIT, Outcome, ServerRules
+from mcpwrap.core.state import IN_FLIGHT_LIMIT, State
 from mcpwrap.core.state import denial as own_denial
 from mcpwrap.core.uris import completed, completion_text
-
-_RETRY_PARAMS: Final = frozenset({"inputResponses", "requestState", "_meta"})
-"""What may differ between a call and its retry (MCP 2026-07-28, basic/patterns/mrtr)."""
 
 _LISTENED: Final = frozenset({"toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions", "taskIds"})
 _REFERRED: Final = frozenset({"type", "name", "uri"})
 
-PINNED: Final = frozenset({Holds.TOOLS, Holds.PROMPTS, Holds.TEMPLATES})
-"""Lists of definitions that are pinned."""
-
-_Judge = Callable[[Request, "Arrival", list[Command]], None]
-
-
-class Arrival(msgspec.Struct):
-    """How a request of the client's is to be taken: its row, its revision, and when it came."""
-
-    key: Id
-    row: Method
-    revision: str
-    modern: bool
-    meta: Json
-    at: float
+_Judge = Callable[[Request, Arrival, list[Command]], None]
 
 
 class ClientSide:
@@ -59,6 +37,10 @@ class ClientSide:
     def __init__(self, state: State, access: Access) -> None:
         self._state = state
         self._access = access
+        to_server = Forwarding(state)
+        self._admit, self._forward, self._with_inputs = to_server.admit, to_server.forward, to_server.with_inputs
+        self._refuse, self._invalid, self._unasked = to_server.refuse, to_server.invalid, to_server.unasked
+        self._tokenless = to_server.tokenless
         self._judges: dict[Matched, _Judge] = {
             Matched.ALWAYS: self._always,
             Matched.TOOL: self._tool,
@@ -86,6 +68,9 @@ class ClientSide:
         meta = message.params.get("_meta")
         if type(meta) is not dict:
             meta = {}
+        elif not meta.keys() <= USUAL and holds_ours(meta):
+            message = without_ours(message)
+            meta = message.params["_meta"]
         version = meta.get(VERSION_KEY)
         modern = version is not None
         if modern:
@@ -129,8 +114,9 @@ class ClientSide:
             self._invalid(m, "`name` must be a string and `arguments` an object", out)
             return
         if name.startswith(OWN_PREFIX):
-            if name == STATUS_TOOL and state.notice:
-                out.append(ToClient(denial.spoken(m.id, state.notice, modern=a.modern, failed=False)))
+            if name == STATUS_TOOL and (state.notice or state.tokenless):
+                text = "\n".join(filter(None, (state.notice, state.tokenless)))
+                out.append(ToClient(denial.spoken(m.id, text, modern=a.modern, failed=False)))
                 return
             decision, shown = own_denial(f"names that begin with `{OWN_PREFIX}` are mcpwrap's own"), False
         else:
@@ -141,13 +127,15 @@ class ClientSide:
                 decision, shown = state.pinned(why), False
         outcome = decision.outcome
         if outcome is Outcome.DENY:
-            ref = self._refuse(m, decision, out, event="call", tool=name[:NAME_LIMIT], arguments=redact(arguments, whole=False))
+            ref = self._refuse(
+                m, decision, out, event="call", tool=name[:NAME_LIMIT], arguments=state.redact(arguments, whole=False)
+            )
             if shown:
                 out.append(ToClient(denial.spoken(m.id, denial.refused(name, decision, ref), modern=a.modern)))
             else:
                 out.append(ToClient(denial.unknown_tool(m.id, name[:200], ref)))
         elif outcome is Outcome.ASK:
-            ref = self._refuse(m, decision, out, event="call", tool=name, arguments=redact(arguments, whole=True))
+            ref = self._refuse(m, decision, out, event="call", tool=name, arguments=state.redact(arguments, whole=True))
             out.append(ToClient(denial.spoken(m.id, denial.nobody_to_ask(name, ref), modern=a.modern)))
         else:
             self._admit(m, a, decision, out, tool=name, arguments=arguments)
@@ -176,7 +164,7 @@ class ClientSide:
             return
         decision = self._access.resource(uri, a.at)
         if decision.outcome is Outcome.DENY:
-            ref = self._refuse(m, decision, out, event="call", uri=redact(uri[:NAME_LIMIT], whole=True))
+            ref = self._refuse(m, decision, out, event="call", uri=self._state.redact(uri[:NAME_LIMIT], whole=True))
             out.append(ToClient(denial.unknown_resource(m.id, uri[:NAME_LIMIT], ref, modern=a.modern)))
         elif decision.outcome is Outcome.ASK:
             self._unasked(m, decision, out, "this resource", uri=uri)
@@ -214,6 +202,9 @@ class ClientSide:
         if type(wanted) is not dict or miscased(wanted, _LISTENED):
             self._invalid(m, "`notifications` must be an object with names as the specification spells them", out)
             return
+        if self._state.tokenless and (wanted.get("resourceSubscriptions") or wanted.get("taskIds")):
+            self._tokenless(m, a, m.method, out)
+            return
         kept = self._access.listened(wanted)
         changed = kept != wanted
         if changed:
@@ -250,143 +241,3 @@ class ClientSide:
             return
         row = Method(m.method, "client", (), Matched.ALWAYS)
         self._admit(m, Arrival(key, row, revision, modern, {}, at), decision, out, arguments=m.params)
-
-    # forwarding and refusing
-
-    def _admit(
-        self,
-        m: Request,
-        a: Arrival,
-        decision: Decision,
-        out: list[Command],
-        *,
-        arguments: Any = None,
-        params: Json | None = None,
-        tool: str = "",
-        uri: str = "",
-        prompt: str = "",
-        task: str = "",
-        counted: bool = False,
-    ) -> None:
-        """Record that `decision` permits the call, then forward it; `counted` says that its budgets were counted already."""
-        state = self._state
-        call_key = b""
-        if a.row.holds is Holds.INPUT and (a.modern or "inputResponses" in m.params):
-            call_key = _call_key(m)
-            if "inputResponses" in m.params or "requestState" in m.params:
-                params = self._with_inputs(m, call_key, out)
-                if params is None:
-                    return
-        ref = state.next_ref()
-        whole = decision.outcome is not Outcome.ALLOW
-        trace = a.meta.get("traceparent")
-        out.append(
-            Record(
-                Entry(
-                    "call",
-                    "client",
-                    m.method,
-                    outcome=decision.outcome.label,
-                    ref=ref,
-                    request_id=m.id,
-                    tool=tool,
-                    uri=redact(uri, whole=True),
-                    prompt=prompt,
-                    task=task,
-                    reasons=decision.reasons,
-                    arguments=redact(arguments, whole=whole) if arguments is not None else msgspec.UNSET,
-                    client=state.client,
-                    trace=trace[:200] if type(trace) is str else "",
-                )
-            )
-        )
-        self._forward(
-            m,
-            a,
-            out,
-            params=params,
-            ref=ref,
-            name=task or tool,
-            outcome=decision.outcome,
-            key=call_key,
-            result_limit=None if counted else state.count(decision, a.at),
-        )
-        if decision.outcome is Outcome.LOG:
-            state.announce(
-                out, f"{state.server} › {tool or redact(uri, whole=True) or prompt or m.method} runs, logged (ref {ref})"
-            )
-
-    def _forward(
-        self,
-        m: Request,
-        a: Arrival,
-        out: list[Command],
-        *,
-        params: Json | None = None,
-        ref: str = "",
-        name: str = "",
-        outcome: Outcome = Outcome.ALLOW,
-        key: bytes = b"",
-        result_limit: int | None = None,
-    ) -> None:
-        state = self._state
-        token = a.meta.get("progressToken")
-        if type(token) is int or type(token) is str:
-            if token in state.tokens:
-                token = None
-            else:
-                state.tokens[token] = a.key
-        else:
-            token = None
-        pending = Pending(m.id, m.method, a.row, a.revision, a.modern, a.at, ref, name, outcome, token, key)
-        pending.result_limit = result_limit
-        if a.row.holds in PINNED:
-            pending.first = m.params.get("cursor") is None
-        state.calls[a.key] = pending
-        if a.modern and state.closed:
-            kept = state.narrow(a.meta.get(CAPABILITIES_KEY))
-            if kept is not None:
-                base = m.params if params is None else params
-                params = {**base, "_meta": {**a.meta, CAPABILITIES_KEY: kept}}
-        if state.adapted is not None and a.modern:
-            params = adapt.params(m.params if params is None else params)
-        line = m.encoded if params is None or params is m.params else encode({**m.body, "params": params})
-        out.append(ToServer(line, (ref,) if ref else ()))
-
-    def _with_inputs(self, m: Request, key: bytes, out: list[Command]) -> Json | None:
-        """The parameters of a retry with the refusals put in that the client never saw; None where it was refused.
-
-        Answers are taken only to what was asked (PROTOCOL.md §2).
-        """
-        given = m.params.get("inputResponses")
-        if given is not None and type(given) is not dict:
-            self._invalid(m, "`inputResponses` must be an object", out)
-            return None
-        params = m.params
-        if params.get("requestState") == OWN_STATE:
-            params = {name: value for name, value in params.items() if name != "requestState"}
-        inputs = self._state.catalog.inputs.get(key)
-        if given and not (inputs is not None and given.keys() <= inputs.issued.keys()):
-            self._invalid(m, "`inputResponses` answers what wasn't asked", out)
-            return None
-        if inputs is None or not inputs.declined:
-            return params
-        return {**params, "inputResponses": {**(given or {}), **inputs.declined}}
-
-    def _refuse(self, m: Request, decision: Decision, out: list[Command], *, event: str, **target: Any) -> str:
-        return self._state.refused(
-            out, event=event, direction="client", method=m.method, decision=decision, request_id=m.id, **target
-        )
-
-    def _invalid(self, m: Request, reason: str, out: list[Command]) -> None:
-        ref = self._refuse(m, own_denial(reason), out, event="call")
-        out.append(ToClient(denial.invalid_params(m.id, reason, ref)))
-
-    def _unasked(self, m: Request, decision: Decision, out: list[Command], what: str, **target: Any) -> None:
-        ref = self._refuse(m, decision, out, event="call", **target)
-        out.append(ToClient(denial.error(m.id, denial.REFUSED, denial.nobody_to_ask(what, ref))))
-
-
-def _call_key(m: Request) -> bytes:
-    same = {key: value for key, value in m.params.items() if key not in _RETRY_PARAMS}
-    return hashlib.sha256(m.method.encode() + b"\0" + encode(same)).digest()

@@ -14,6 +14,10 @@ class ToServer(msgspec.Struct, frozen=True, gc=False):
     line: bytes
     refs: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        # a token may stand in it
+        return f"ToServer({len(self.line)} bytes, {self.refs})"
+
 
 class ToClient(msgspec.Struct, frozen=True, gc=False):
     """Send one line (without line feed), and only once the records of `refs` were written."""
@@ -44,4 +48,9 @@ class StopServer(msgspec.Struct, frozen=True):
     """End the server; its exit is not a fault."""
 
 
-Command = ToServer | ToClient | Record | Announce | Learn | StopServer
+class RestartServer(msgspec.Struct, frozen=True):
+    """End the server, after all that goes to it, and start the next one; then comes `ServerRestarted`, or `ServerExited` where it
+    can't be started. The end of the old process is no event."""
+
+
+Command = ToServer | ToClient | Record | Announce | Learn | StopServer | RestartServer

@@ -63,6 +63,17 @@ class Profile(msgspec.Struct, frozen=True):
     key: str = ""
 
 
+def not_lent(profile: Profile, source: FromLogin) -> str:
+    """Why `profile` doesn't lend what `source` asks for, in words that go on after its name; "" where it does.
+
+    A token for no resource in particular may be good for any. No scope in particular is what the login has, which is lent already.
+    """
+    if profile.resources is not None and source.resource not in profile.resources:
+        return f"doesn't lend {source.resource or 'tokens for no resource in particular'}"
+    lacking = [scope for scope in source.scope if profile.scopes is not None and scope not in profile.scopes]
+    return f"doesn't lend the scope{'s' if len(lacking) > 1 else ''} {' '.join(lacking)}" if lacking else ""
+
+
 class Network(msgspec.Struct, frozen=True):
     """How providers are reached: the URL of a `proxy` and the path of a PEM with the authorities that count (`ca`); "" for none.
 
@@ -71,6 +82,25 @@ class Network(msgspec.Struct, frozen=True):
 
     proxy: str = ""
     ca: str = ""
+
+
+def described(wanted: Wanted) -> str:
+    """What a credential is, for records and messages: never its value."""
+    return f"{_source_of(wanted)}, by {wanted.via}"
+
+
+def _source_of(wanted: Wanted) -> str:
+    match wanted.source:
+        case FromLogin(resource, scope):
+            return f"login{' for ' + resource if resource else ''}{_scoped(scope)}"
+        case FromSecret(name):
+            return f"secret `{name}`"
+        case Minted(scope, ttl_s):
+            return f"minted for {ttl_s} s{_scoped(scope)}"
+
+
+def _scoped(scope: tuple[str, ...]) -> str:
+    return f", scope {' '.join(scope)}" if scope else ""
 
 
 class Bearer(msgspec.Struct, frozen=True):

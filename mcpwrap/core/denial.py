@@ -107,3 +107,8 @@ def nobody_to_ask(what: str, ref: str) -> str:
         f"{what} was not run: the policy asks a person first, and this version of mcpwrap can't ask anybody. "
         f"{POLICY_WORDS} (ref {ref})"
     )
+
+
+def tokenless(what: str, why: str, ref: str) -> str:
+    """The words for what is permitted but can't be run: a credential of the server can't be had. `why` names the remedy."""
+    return f"{what} was not run: {why}\nRephrasing won't help. Tell the user. (ref {ref})"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.core.world import World
+from mcpwrap.secret import Secret
 
 
 class ClientLine(msgspec.Struct, frozen=True, gc=False):
@@ -75,5 +78,86 @@ class ClientGone(msgspec.Struct, frozen=True):
     at: float
 
 
-Happening = ServerStarted | ServerExited | PolicyChanged | NoticeChanged | Withheld | RecordFailed | ClientGone
+# a server whose environment holds credentials that run out (IDENTITY.md §4; `mcpwrap.core.restarting`)
+
+
+class ServerBegan(msgspec.Struct, frozen=True):
+    """The server of a session that began without one (`Session(starting=True)`) runs for the first time: what waited is sent on."""
+
+    at: float
+
+
+class RestartDue(msgspec.Struct, frozen=True):
+    """A credential of the server's environment wants renewing soon: restart the server as soon as it has nothing to do."""
+
+    at: float
+
+
+class RestartForced(msgspec.Struct, frozen=True):
+    """The restart can't wait any longer: what comes is queued, and what is in flight has until `DrainOver` to end."""
+
+    at: float
+
+
+class DrainOver(msgspec.Struct, frozen=True):
+    """Too long was waited: for what is in flight before a restart (it is lost, and the server restarted), or for a new process that
+    doesn't answer (the session is held). Where neither is waited for it means nothing."""
+
+    at: float
+
+
+class ServerRestarted(msgspec.Struct, frozen=True):
+    """After `RestartServer`: the new process runs, and only its lines come from here on."""
+
+    at: float
+
+
+class TokenAwaited(msgspec.Struct, frozen=True):
+    """A server was started whose first credentials are still being fetched beside its start: calls wait until `TokenReady` or
+    `TokenFailed`."""
+
+    at: float
+
+
+class TokenFailed(msgspec.Struct, frozen=True):
+    """A credential of a running server can't be had: its calls are refused until `TokenReady`. `why` is written for a person: the
+    fact and the remedy, in whole sentences."""
+
+    why: str
+    at: float
+
+
+class TokenReady(msgspec.Struct, frozen=True):
+    """All credentials are there again."""
+
+    at: float
+
+
+class TokensChanged(msgspec.Struct, frozen=True):
+    """What is delivered from here on: `meta`, by the credential's name, is put into each forwarded request; `known` are the values
+    that were delivered in any way, which no record may show. Those that were known before are known on."""
+
+    meta: Mapping[str, Secret]
+    known: tuple[Secret, ...]
+    at: float
+
+
+Happening = (
+    ServerStarted
+    | ServerExited
+    | PolicyChanged
+    | NoticeChanged
+    | Withheld
+    | RecordFailed
+    | ClientGone
+    | ServerBegan
+    | RestartDue
+    | RestartForced
+    | DrainOver
+    | ServerRestarted
+    | TokenAwaited
+    | TokenFailed
+    | TokenReady
+    | TokensChanged
+)
 Event = ClientLine | ServerLine | Happening

@@ -13,9 +13,10 @@ from mcpwrap.core import denial
 from mcpwrap.core.commands import Command, ToClient
 from mcpwrap.core.jsonrpc import Id, Json, Notification, Request, encode, id_key
 from mcpwrap.core.listing import STATUS_TOOL, status_tool
+from mcpwrap.core.meta import SERVER_KEY, SUBSCRIPTION_KEY
 from mcpwrap.core.methods import LEGACY, MODERN
-from mcpwrap.core.redact import redact
-from mcpwrap.core.state import SERVER_KEY, SUBSCRIPTION_KEY, Pending, State
+from mcpwrap.core.pending import Pending
+from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
 
 _CAPABILITIES: Final[Json] = {
@@ -43,7 +44,7 @@ def request(state: State, m: Request, revision: str, modern: bool, out: list[Com
         ref = state.refused(
             out, event="call", direction="client", method=m.method, request_id=m.id,
             decision=own_denial("the server is held back"),
-            tool=name[:200] if isinstance(name, str) else "", arguments=redact(m.params.get("arguments"), whole=False),
+            tool=name[:200] if isinstance(name, str) else "", arguments=state.redact(m.params.get("arguments"), whole=False),
         )  # fmt: skip
         out.append(ToClient(denial.spoken(m.id, f"{state.hold}\n(ref {ref})", modern=modern)))
         return
@@ -105,7 +106,7 @@ def _identity() -> Json:
 def _listen(state: State, m: Request, revision: str, out: list[Command]) -> None:
     wanted = m.params.get("notifications")
     kept: dict[str, Any] = {k: v for k, v in wanted.items() if v is True} if isinstance(wanted, dict) else {}
-    state.calls[id_key(m.id)] = Pending(m.id, m.method, None, revision, True, 0.0, listen=kept)
+    state.calls[id_key(m.id)] = Pending(m.id, m.method, None, revision, True, 0.0, listen=kept, acknowledged=True)
     out.append(
         ToClient(
             encode(

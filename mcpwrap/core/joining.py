@@ -12,8 +12,9 @@ from mcpwrap.core import held
 from mcpwrap.core.access import Access
 from mcpwrap.core.commands import Command, ToServer
 from mcpwrap.core.jsonrpc import Error, Json, Result, encode, id_key
+from mcpwrap.core.meta import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY, with_tokens
 from mcpwrap.core.methods import LEGACY, MODERN, lookup
-from mcpwrap.core.state import CAPABILITIES_KEY, CLIENT_KEY, VERSION_KEY, State
+from mcpwrap.core.state import State
 
 _DISCOVER: Final = "mcpwrap-discover"
 _INITIALIZE: Final = "mcpwrap-initialize"
@@ -33,10 +34,9 @@ class Joining:
         """Open the server; True where nothing has to be waited for, since the client hasn't spoken yet."""
         state = self._state
         if state.handshake is not None:
-            kept = state.narrow(state.handshake.get("capabilities"))
-            self._send(out, _INITIALIZE, "initialize", state.handshake | ({"capabilities": kept} if kept is not None else {}))
+            self._send(out, _INITIALIZE, "initialize", opening(state))
         elif state.modern_meta is not None:
-            self._send(out, _DISCOVER, "server/discover", {"_meta": self._envelope()})
+            self._send(out, _DISCOVER, "server/discover", {"_meta": envelope(state)})
         else:
             state.hold = ""
             return True
@@ -46,13 +46,11 @@ class Joining:
         """Take the server's answer to one of our own requests; True once the session is live."""
         state = self._state
         if m.id == _DISCOVER and type(m) is Result:
-            state.greeting(m.result, out)
+            state.greeting("server/discover", m.result, out)
             self._live(out)
             return True
         if m.id == _DISCOVER:
-            info = (state.modern_meta or {}).get(CLIENT_KEY) or {"name": "mcpwrap", "version": held.VERSION}
-            params: Json = {"protocolVersion": LEGACY[-1], "capabilities": {}, "clientInfo": info}
-            self._send(out, _INITIALIZE, "initialize", params)
+            self._send(out, _INITIALIZE, "initialize", opening(state))
             return False
         if type(m) is not Result or m.result.get("protocolVersion") not in LEGACY:
             state.hold = (
@@ -61,7 +59,7 @@ class Joining:
             )
             return False
         state.legacy_revision = m.result["protocolVersion"]
-        greeting = state.greeting(m.result, out)
+        greeting = state.greeting("initialize", m.result, out)
         if state.handshake is None:
             state.adapted = greeting
         out.append(ToServer(encode({"jsonrpc": "2.0", "method": "notifications/initialized"})))
@@ -71,29 +69,46 @@ class Joining:
     def _live(self, out: list[Command]) -> None:
         state = self._state
         state.hold = ""
-        if state.adapted is None:
-            for pending in [p for p in state.calls.values() if p.listen is not None]:
-                # the client has its acknowledgment; the server hears of the subscription only now
-                pending.row = lookup(MODERN[-1], "client", pending.method)
-                pending.quiet_ack = True
-                # (it was taken while there were no rules, or by others)
-                pending.listen = self._access.listened(pending.listen or {})
-                params = {"_meta": self._envelope(), "notifications": pending.listen}
-                line = {"jsonrpc": "2.0", "id": pending.id, "method": pending.method, "params": params}
-                out.append(ToServer(encode(line)))
+        listen_again(state, self._access, out)
         held.lists_changed(state, out)
 
-    def _envelope(self) -> Json:
-        """What a stateless client's requests carry, without what belongs to one request only."""
-        meta = self._state.modern_meta or {}
-        kept: Json = {key: meta[key] for key in (VERSION_KEY, CAPABILITIES_KEY, CLIENT_KEY) if key in meta}
-        narrower = self._state.narrow(meta.get(CAPABILITIES_KEY))
-        return kept if narrower is None else {**kept, CAPABILITIES_KEY: narrower}
-
     def _send(self, out: list[Command], id: str, method: str, params: Json) -> None:
+        if self._state.tokens_in_meta:
+            params = with_tokens(method, params, self._state.tokens_in_meta)
         out.append(ToServer(encode({"jsonrpc": "2.0", "id": id, "method": method, "params": params})))
 
 
 def is_own(m: Result | Error) -> bool:
     """True for an answer to a request of ours."""
     return id_key(m.id) in OWN_IDS
+
+
+def opening(state: State) -> Json:
+    """The parameters of an ``initialize`` in the client's place: its own, or of a stateless client what such a server wants."""
+    if state.handshake is None:
+        info = (state.modern_meta or {}).get(CLIENT_KEY) or {"name": "mcpwrap", "version": held.VERSION}
+        return {"protocolVersion": LEGACY[-1], "capabilities": {}, "clientInfo": info}
+    kept = state.narrow(state.handshake.get("capabilities"))
+    return state.handshake if kept is None else {**state.handshake, "capabilities": kept}
+
+
+def envelope(state: State) -> Json:
+    """What a stateless client's requests carry, without what belongs to one request only."""
+    meta = state.modern_meta or {}
+    kept: Json = {key: meta[key] for key in (VERSION_KEY, CAPABILITIES_KEY, CLIENT_KEY) if key in meta}
+    narrower = state.narrow(meta.get(CAPABILITIES_KEY))
+    return kept if narrower is None else {**kept, CAPABILITIES_KEY: narrower}
+
+
+def listen_again(state: State, access: Access, out: list[Command]) -> None:
+    """Send a stateless client's subscriptions to a server that hasn't heard of them; an adapted one has none."""
+    for pending in [p for p in state.calls.values() if p.listen is not None and state.adapted is None]:
+        # the client has its acknowledgment; the server hears of the subscription only now
+        pending.row = lookup(MODERN[-1], "client", pending.method)
+        pending.quiet_ack = pending.acknowledged
+        # (it was taken while there were no rules, or by others)
+        pending.listen = access.listened(pending.listen or {})
+        params: Json = {"_meta": envelope(state), "notifications": pending.listen}
+        if state.tokens_in_meta:
+            params = with_tokens(pending.method, params, state.tokens_in_meta)
+        out.append(ToServer(encode({"jsonrpc": "2.0", "id": pending.id, "method": pending.method, "params": params})))

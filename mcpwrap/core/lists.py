@@ -11,9 +11,10 @@ from mcpwrap.core.jsonrpc import Json
 from mcpwrap.core.listing import OWN_PREFIX, filtered, status_tool, uncached
 from mcpwrap.core.methods import Holds
 from mcpwrap.core.outcome import Unfit
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.pins import Kind
 from mcpwrap.core.rules import RuleTable
-from mcpwrap.core.state import Pending, State
+from mcpwrap.core.state import State
 from mcpwrap.core.uris import template_text
 
 LISTS: Final = {

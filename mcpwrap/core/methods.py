@@ -31,6 +31,8 @@ Sender = Literal["client", "server"]
 class Matched(enum.Enum):
     """What a policy matches a message on."""
 
+    __hash__ = object.__hash__  # (that of the names would be made anew for each message)
+
     ALWAYS = enum.auto()
     """nothing: it carries no authority of its own (POLICY.md §7)"""
     TOOL = enum.auto()
@@ -60,7 +62,11 @@ class Matched(enum.Enum):
 class Holds(enum.Enum):
     """What has to be looked at in the answer to a request."""
 
+    __hash__ = object.__hash__  # as above
+
     NOTHING = enum.auto()
+    KEPT = enum.auto()
+    """nothing; what it sets up is set up again where the server is restarted"""
     HANDSHAKE = enum.auto()
     DISCOVERY = enum.auto()
     TOOLS = enum.auto()
@@ -107,11 +113,11 @@ TABLE: Final = (
     Method("tools/call", "client", ALL, Matched.TOOL, Holds.INPUT),
     Method("prompts/get", "client", ALL, Matched.PROMPT, Holds.INPUT),
     Method("resources/read", "client", ALL, Matched.RESOURCE, Holds.INPUT),
-    Method("resources/subscribe", "client", LEGACY, Matched.RESOURCE),
-    Method("resources/unsubscribe", "client", LEGACY, Matched.RESOURCE),
+    Method("resources/subscribe", "client", LEGACY, Matched.RESOURCE, Holds.KEPT),
+    Method("resources/unsubscribe", "client", LEGACY, Matched.RESOURCE, Holds.KEPT),
     Method("subscriptions/listen", "client", MODERN, Matched.LISTEN),
     Method("completion/complete", "client", ALL, Matched.COMPLETION),
-    Method("logging/setLevel", "client", LEGACY, Matched.ALWAYS),
+    Method("logging/setLevel", "client", LEGACY, Matched.ALWAYS, Holds.KEPT),
     Method("tasks/get", "client", _TASKS + MODERN, Matched.TASK, Holds.TASK_STATE),
     Method("tasks/cancel", "client", _TASKS + MODERN, Matched.TASK, Holds.TASK_STATE),
     Method("tasks/result", "client", _TASKS, Matched.TASK, Holds.TASK_STATE),

@@ -304,6 +304,15 @@ class PinGuard:
         why = disguised(name) or self._squatting(kind, name, None)
         return f"the {WORDS[kind]} `{name}`: {why}" if why else ""
 
+    def listed(self, kind: Kind) -> tuple[Mapping[str, Json], bool]:
+        """The definitions that the session saw last, held or not, and whether they are all there were."""
+        seen = self._seen.get(kind)
+        return (self._parts[kind].items, False) if seen is None else (seen.items, True)
+
+    def twice(self, kind: Kind) -> frozenset[str]:
+        """The names that stood more than once in the last whole list."""
+        return frozenset(self._seen[kind].twice) if kind in self._seen else frozenset()
+
     def stale(self, kind: Kind) -> None:
         """The server says that its list changed: what isn't in the one that was seen may be there now."""
         self._fresh.discard(kind)

@@ -16,7 +16,9 @@ is kept apart from the record:
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NoReturn, Protocol
+
+from mcpwrap.errors import StateError
 
 
 class Seal(Protocol):
@@ -62,3 +64,30 @@ class Seal(Protocol):
             StateError: what was counted can't be read.
         """
         ...
+
+
+class NoSeal:
+    """The seal of an installation whose key can't be had: nothing counts, nothing can be recorded, and `error` says why."""
+
+    def __init__(self, error: StateError) -> None:
+        self.error = error
+
+    def seal(self, kind: str, key: str, payload: bytes) -> NoReturn:
+        """Raises `error`."""
+        raise self.error
+
+    def unseal(self, kind: str, key: str, sealed: bytes) -> NoReturn:
+        """Raises `error`."""
+        raise self.error
+
+    def stored(self, kind: str, key: str, sealed: bytes) -> NoReturn:
+        """Raises `error`."""
+        raise self.error
+
+    def revoke(self, kind: str, key: str) -> NoReturn:
+        """Raises `error`."""
+        raise self.error
+
+    def counts(self, kind: str, key: str) -> NoReturn:
+        """Raises `error`."""
+        raise self.error

@@ -1,23 +1,21 @@
-"""The enforcement point toward the client: what the server answers, asks and announces is judged here."""
+"""The enforcement point toward the client: what the server answers is judged here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
 
-from mcpwrap.core import adapt, denial
+from mcpwrap.core import adapt, denial, meta
 from mcpwrap.core.access import Access
 from mcpwrap.core.asking import NOT_IN_LEGACY, Asking
-from mcpwrap.core.client_replies import ClientReplies
 from mcpwrap.core.commands import Command, Record, ToClient
 from mcpwrap.core.contents import followed
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.jsonrpc import (
+    INVALID_PARAMS,
     URL_ELICITATION_REQUIRED,
     Error,
-    Id,
     Json,
-    Notification,
     Result,
     Shape,
     WireError,
@@ -27,17 +25,12 @@ from mcpwrap.core.jsonrpc import (
     miscased,
 )
 from mcpwrap.core.lists import LISTS, Lists
-from mcpwrap.core.methods import LEGACY, MODERN, Holds, Matched, Method, lookup
+from mcpwrap.core.methods import LEGACY, Holds
 from mcpwrap.core.outcome import Unfit
-from mcpwrap.core.pins import Kind
-from mcpwrap.core.rules import Outcome
-from mcpwrap.core.state import SUBSCRIPTION_KEY, Pending, State
+from mcpwrap.core.pending import Pending
+from mcpwrap.core.server_notices import longer, task_limit
+from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
-
-TEXT_LIMIT: Final = 64 * 1024
-"""Longest ``message`` or status notification, in bytes; a longer one would drown what matters (POLICY.md §2)."""
-
-_TEXTS: Final = frozenset({"notifications/message", "notifications/tasks/status", "notifications/progress"})
 
 _RESULT_NAMES: Final = frozenset(
     {
@@ -61,15 +54,15 @@ _RESULT_TYPES: Final = frozenset({"complete", "input_required", "task"})
 
 
 class ServerSide:
-    """Judges the server's messages. Appends commands; holds no state of its own."""
+    """Judges the server's answers. Appends commands; holds no state of its own."""
 
-    def __init__(self, state: State, access: Access, replies: ClientReplies, asking: Asking) -> None:
+    def __init__(self, state: State, access: Access, asking: Asking) -> None:
         self._state = state
         self._access = access
-        self._replies = replies
         self._asking = asking
         self._lists = Lists(state, access)
         self._checks: dict[Holds, Callable[[Pending, Json, float, list[Command]], Json]] = {
+            Holds.KEPT: self._kept,
             Holds.HANDSHAKE: self._handshake,
             Holds.DISCOVERY: self._discovery,
             Holds.INPUT: self._input,
@@ -97,6 +90,8 @@ class ServerSide:
         if why := self._too_long(pending, m):
             self._unfit(pending, Unfit(why, policy=True), at, m, out)
             return
+        if state.may_echo:
+            m = meta.taken_from(m)
         if isinstance(m, Error):
             self._error(pending, m, at, out)
             return
@@ -130,14 +125,8 @@ class ServerSide:
 
     def _too_long(self, p: Pending, m: Result | Error) -> str:
         """Why an answer is longer than its budgets permit; "" where it isn't."""
-        limit = self._task_limit(p.name) if p.row is not None and p.row.holds is Holds.TASK_STATE else p.result_limit
-        return _longer(m, limit)
-
-    def _task_limit(self, task: str) -> int | None:
-        """Longest answer about `task`, in bytes; of one that isn't known (everything is allowed, then) that of the server."""
-        limit = self._state.catalog.limits.get(task)
-        budget = self._state.live.budget
-        return limit if limit is not None or budget is None else budget.max_result_bytes
+        limit = task_limit(self._state, p.name) if p.row is not None and p.row.holds is Holds.TASK_STATE else p.result_limit
+        return longer(m, limit)
 
     def _end(self, p: Pending, status: str, at: float, m: Result | Error | None, out: list[Command]) -> None:
         if p.ref:
@@ -175,6 +164,9 @@ class ServerSide:
             out.append(ToClient(denial.broken(p.id, f"{unfit} (ref {ref})")))
 
     def _error(self, p: Pending, m: Error, at: float, out: list[Command]) -> None:
+        if p.row is not None and p.row.holds is Holds.TASK_STATE and m.error["code"] == INVALID_PARAMS:
+            # the server doesn't know the task any more
+            self._state.established.told(p.name, {"status": "failed"})
         data = m.error.get("data")
         carries_urls = m.error["code"] == URL_ELICITATION_REQUIRED or (
             type(data) is dict and any(fold(name) == "elicitations" for name in data)
@@ -197,10 +189,14 @@ class ServerSide:
         if version not in LEGACY:
             raise Unfit("the server chose a protocol revision that mcpwrap doesn't know")
         self._state.legacy_revision = version
-        return self._state.greeting(result, out)
+        return self._state.greeting(p.method, result, out)
 
     def _discovery(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
-        return self._state.greeting(result, out)
+        return self._state.greeting(p.method, result, out)
+
+    def _kept(self, p: Pending, result: Json, at: float, out: list[Command]) -> Json:
+        self._state.established.did(p.method, p.sets or {})
+        return result
 
     # what an answer carries
 
@@ -225,6 +221,7 @@ class ServerSide:
         if p.method == "tools/call":
             created = result.get("task") if not p.modern else result if result.get("resultType") == "task" else None
             if type(created) is dict and type(created.get("taskId")) is str:
+                self._state.established.told(created["taskId"], created, made=True)
                 self._state.catalog.tasks.put(created["taskId"], p.name)
                 if p.result_limit is not None:
                     self._state.catalog.limits.put(created["taskId"], p.result_limit)
@@ -236,120 +233,10 @@ class ServerSide:
         if not p.modern and result.get("inputRequests") is not None:
             raise Unfit(NOT_IN_LEGACY)
         p.asks = self._asking.task_body(p.name, result, at, out)
+        self._state.established.told(p.name, {"status": "completed"} if p.method == "tasks/result" else result)
         for ref in p.asks:
             self._state.asked.put(ref, p.id)
         return result
-
-    # notifications
-
-    def notification(self, m: Notification, at: float, out: list[Command]) -> None:
-        """Judge a notification of the server's: forward it, or drop it."""
-        state = self._state
-        refs: tuple[str, ...] = ()
-        row = lookup(state.legacy_or_latest(), "server", m.method) or lookup(MODERN[-1], "server", m.method)
-        if row is None or not row.is_notification:
-            extra, refs = state.unlisted("server", m, at, out)
-            if extra.outcome >= Outcome.ASK:
-                state.refused(out, event="notification", direction="server", method=m.method, decision=extra)
-                return
-        else:
-            try:
-                if row.matched is Matched.TASK:
-                    refs = self._task_told(m, at, out)
-                elif why := self._unwanted(row, m, out):
-                    raise Unfit(why)
-            except Unfit as unfit:
-                self._drop(m, str(unfit), out)
-                return
-        if len(m.encoded) > TEXT_LIMIT and m.method in _TEXTS:
-            self._drop(m, f"longer than {TEXT_LIMIT} bytes", out)
-            return
-        if state.adapted is not None:
-            adapt.notification(state, m, out)
-            return
-        out.append(ToClient(self._told(row, m, out), refs))
-
-    def _told(self, row: Method | None, m: Notification, out: list[Command]) -> bytes:
-        """The line to send: what a task tells of its result follows the policy for resources like the result itself."""
-        if row is None or row.matched is not Matched.TASK or self._state.live.resources.plainly_open:
-            return m.encoded
-        kept, taken = followed(m.params, "tasks/get", self._access.shows)
-        if not taken:
-            return m.encoded
-        self._state.refused(
-            out, event="notification", direction="server", method=m.method,
-            decision=own_denial("resources in it aren't permitted"), note=f"altered: {taken} taken out",
-        )  # fmt: skip
-        return encode({**m.body, "params": kept})
-
-    def _task_told(self, m: Notification, at: float, out: list[Command]) -> tuple[str, ...]:
-        """The refs of the records that permit what a task's state asks for.
-
-        Raises:
-            Unfit: it may not be passed on.
-        """
-        task = m.params.get("taskId")
-        if type(task) is not str or self._access.task(task).outcome is Outcome.DENY:
-            raise Unfit("a task that no permitted call of this session made")
-        if why := _longer(m, self._task_limit(task)):
-            raise Unfit(why)
-        if len(m.encoded) > TEXT_LIMIT and m.method in _TEXTS:
-            raise Unfit(f"longer than {TEXT_LIMIT} bytes")
-        return self._asking.task_body(task, m.params, at, out)
-
-    def _unwanted(self, row: Method, m: Notification, out: list[Command]) -> str:
-        state = self._state
-        match row.matched:
-            case Matched.ALWAYS:
-                for kind in _CHANGED.get(m.method, ()):
-                    state.guard.stale(kind)
-                return ""
-            case Matched.PROGRESS:
-                token = m.params.get("progressToken")
-                known = (type(token) is int or type(token) is str) and (
-                    token in state.tokens or state.task_tokens.get(token) is not None
-                )
-                return "" if known else "progress of nothing that is in flight"
-            case Matched.CANCEL:
-                return self._cancel(m, out)
-            case Matched.RESOURCE:
-                uri = m.params.get("uri")
-                shown = type(uri) is str and self._access.resource(uri).outcome <= Outcome.LOG
-                return "" if shown else "a resource that isn't permitted"
-            case Matched.SERVER_REQUEST:
-                return f"`{row.subject}` is not permitted" if row.subject in state.closed else ""
-            case _:
-                # the acknowledgment of a subscription: the table has no others
-                pending = self._subscription(m)
-                if pending is None:
-                    return "an acknowledgment of nothing that was asked"
-                if pending.quiet_ack:
-                    pending.quiet_ack = False
-                    return "acknowledged already"
-                return ""
-
-    def _subscription(self, m: Notification) -> Pending | None:
-        meta = m.params.get("_meta")
-        id = meta.get(SUBSCRIPTION_KEY) if type(meta) is dict else None
-        pending = self._state.calls.get(id_key(id)) if type(id) is int or type(id) is str else None
-        return pending if pending is not None and pending.listen is not None else None
-
-    def _cancel(self, m: Notification, out: list[Command]) -> str:
-        state = self._state
-        id: Id | None = m.params.get("requestId")
-        if not (type(id) is int or type(id) is str):
-            return "a cancellation of nothing that is in flight"
-        if (asked := state.server_calls.get(id_key(id))) is not None:
-            self._replies.ended(asked, "cancelled", out)
-            return ""
-        listening = state.calls.get(id_key(id))
-        if listening is not None and listening.listen is not None:
-            state.forget(id_key(id))
-            return ""
-        return "a cancellation of nothing that is in flight"
-
-    def _drop(self, m: Notification, why: str, out: list[Command]) -> None:
-        self._state.refused(out, event="notification", direction="server", method=m.method, decision=own_denial(why))
 
     def unreadable(self, error: WireError, at: float, out: list[Command]) -> None:
         """Drop what could not be read; where it surely was the answer to a call, that call fails."""
@@ -366,21 +253,7 @@ class ServerSide:
                 out.append(ToClient(denial.broken(pending.id, f"the server's answer can't be read: {error.reason}")))
 
 
-def _longer(m: Result | Error | Notification, limit: int | None) -> str:
-    return (
-        f"the answer has {len(m.encoded)} bytes, and the policy permits {limit}"
-        if limit is not None and len(m.encoded) > limit
-        else ""
-    )
-
-
 _MAY_CARRY: Final = frozenset({Holds.INPUT, Holds.TASK_STATE})
 """Answers in which resources may be embedded or linked."""
-
-_CHANGED: Final[dict[str, tuple[Kind, ...]]] = {
-    "notifications/tools/list_changed": ("tool",),
-    "notifications/prompts/list_changed": ("prompt",),
-    "notifications/resources/list_changed": ("template",),
-}
 
 _MAY_ASK: Final = frozenset({Holds.INPUT, Holds.TASK_STATE})

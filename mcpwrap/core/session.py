@@ -17,8 +17,12 @@ Invariants, each held by a property test:
 * a call that was forwarded has a record that permitted it, and that record comes before it
 * what is listed is what isn't denied
 * with everything allowed the session is transparent
+* over a restart of the server, what was sent isn't sent again, and each request is answered once or recorded as lost
+* what waited is judged when it is sent on, in the order in which it came
+* a delivered credential stands in no record and reaches no client by us
 
-While a session is held (untrusted, the server gone) `held` answers in the server's place, and `joining` leads back.
+A server whose credentials run out is replaced while the session goes on (`restarting`); the next one is compared first
+(`reopening`). While a session is held (untrusted, the server gone) `held` answers in the server's place, and `joining` leads back.
 """
 
 from __future__ import annotations
@@ -28,23 +32,34 @@ from typing import Final
 from mcpwrap.core import denial, held
 from mcpwrap.core.access import Access
 from mcpwrap.core.asking import Asking
+from mcpwrap.core.batches import gather
 from mcpwrap.core.client_replies import ClientReplies
 from mcpwrap.core.client_side import ClientSide
-from mcpwrap.core.commands import Command, StopServer, ToClient, ToServer
+from mcpwrap.core.commands import Command, Record, RestartServer, StopServer, ToClient, ToServer
+from mcpwrap.core.entry import Entry
 from mcpwrap.core.events import (
     ClientGone,
     ClientLine,
+    DrainOver,
     Event,
     Happening,
     NoticeChanged,
     PolicyChanged,
     RecordFailed,
+    RestartDue,
+    RestartForced,
+    ServerBegan,
     ServerExited,
     ServerLine,
+    ServerRestarted,
     ServerStarted,
+    TokenAwaited,
+    TokenFailed,
+    TokenReady,
+    TokensChanged,
     Withheld,
 )
-from mcpwrap.core.joining import Joining, is_own
+from mcpwrap.core.joining import Joining, is_own, listen_again
 from mcpwrap.core.jsonrpc import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -54,13 +69,20 @@ from mcpwrap.core.jsonrpc import (
     Request,
     Result,
     WireError,
+    encode,
     id_key,
     parse,
 )
 from mcpwrap.core.methods import BATCHING
+from mcpwrap.core.pending import Pending
+from mcpwrap.core.restarting import Phase, Restarting, not_the_same
 from mcpwrap.core.rules import ServerRules
+from mcpwrap.core.scrubbing import scrubbed
+from mcpwrap.core.server_notices import ServerNotices
 from mcpwrap.core.server_side import ServerSide
-from mcpwrap.core.state import Pending, State
+from mcpwrap.core.state import State
+from mcpwrap.core.state import denial as own_denial
+from mcpwrap.core.waiting import Waiting
 from mcpwrap.core.world import World
 
 _BARE: Final = World()
@@ -74,20 +96,37 @@ class Session:
     """One session. `refs` begins every ref of this run; a session without `rules` is held, and `hold` says why."""
 
     def __init__(
-        self, *, server: str, refs: str, rules: ServerRules | None = None, hold: str = "", notice: str = "", world: World = _BARE
+        self,
+        *,
+        server: str,
+        refs: str,
+        rules: ServerRules | None = None,
+        hold: str = "",
+        notice: str = "",
+        world: World = _BARE,
+        starting: bool = False,
     ) -> None:
         self._state = State(server, refs, rules, hold, notice, world=world)
         self._access = access = Access(self._state)
         self._replies = ClientReplies(self._state)
         self._asking = Asking(self._state, access)
         self._client_side = ClientSide(self._state, access)
-        self._server_side = ServerSide(self._state, access, self._replies, self._asking)
+        self._server_side = ServerSide(self._state, access, self._asking)
+        self._notices = ServerNotices(self._state, access, self._replies, self._asking)
         self._joining: Joining | None = None
+        self._awaits = False
+        """its first credentials are still being fetched"""
+        self._restarting = Restarting(self._state, access, Phase.ABSENT) if starting and not hold else None
 
     @property
     def held(self) -> str:
         """Why the session is held; "" while it isn't."""
         return self._state.hold
+
+    @property
+    def phase(self) -> Phase | None:
+        """How far the server's restart (or its first start) is; None while there is none."""
+        return self._restarting.phase if self._restarting is not None else None
 
     def handle(self, event: Event) -> list[Command]:
         """Take in what happened and say what to do, in order."""
@@ -99,7 +138,10 @@ class Session:
             self._server_line(event.line, event.at, out)  # type: ignore[union-attr]
         else:
             self._happened(event, out)  # type: ignore[arg-type]
-        return out
+        if self._restarting is not None:
+            self._settle(self._restarting, event.at, out)
+        known = self._state.known
+        return out if known is None else [scrubbed(command, known) for command in out]
 
     # lines
 
@@ -115,6 +157,8 @@ class Session:
             self._from_client(message, at, out)  # type: ignore[arg-type]
 
     def _from_client(self, m: Message, at: float, out: list[Command]) -> None:
+        if self._restarting is not None and self._restarting.takes(m, out):
+            return
         if type(m) is Request:
             self._client_side.request(m, at, out)
         elif type(m) is Notification:
@@ -126,14 +170,20 @@ class Session:
         try:
             message = parse(line)
         except WireError as error:
-            self._server_side.unreadable(error, at, out)
+            self._garbled(error, at, out)
             return
         if type(message) is list:
             self._server_batch(message, at, out)
         else:
             self._from_server(message, at, out)  # type: ignore[arg-type]
 
+    def _garbled(self, error: WireError, at: float, out: list[Command]) -> None:
+        if self._restarting is None or not self._restarting.garbled(error, out):
+            self._server_side.unreadable(error, at, out)
+
     def _from_server(self, m: Message, at: float, out: list[Command]) -> None:
+        if self._restarting is not None and self._restarting.hears(m, out):
+            return
         if self._state.hold:
             self._joined(m, out)
         elif type(m) is Result or type(m) is Error:
@@ -141,12 +191,13 @@ class Session:
         elif type(m) is Request:
             self._asking.request(m, at, out)
         else:
-            self._server_side.notification(m, at, out)  # type: ignore[arg-type]
+            self._notices.notification(m, at, out)  # type: ignore[arg-type]
 
     def _joined(self, m: Message, out: list[Command]) -> None:
         if self._joining is not None and (type(m) is Result or type(m) is Error) and is_own(m):
             if self._joining.answer(m, out):
                 self._joining = None
+                self._await()
         elif type(m) is Request:
             out.append(ToServer(denial.error(m.id, INTERNAL_ERROR, "the session is held")))
 
@@ -163,6 +214,8 @@ class Session:
             return
         inner: list[Command] = []
         asked: list[Pending] = []
+        if self._restarting is not None:
+            self._restarting.batch()
         for member in members:
             if isinstance(member, WireError):
                 self._replies.unreadable(member, inner)
@@ -174,7 +227,9 @@ class Session:
                 pending = state.calls.get(id_key(member.id)) if type(member) is Request else None
                 if pending is not None and pending is not before:
                     asked.append(pending)
-        _gather(inner, out)
+        if self._restarting is not None:
+            self._restarting.batch(over=True)
+        gather(inner, out)
         refs = next((c.refs for c in reversed(out) if isinstance(c, ToServer)), ())
         for pending in asked:
             pending.batch = refs[0] if refs else ""
@@ -183,20 +238,22 @@ class Session:
         inner: list[Command] = []
         for member in members:
             if isinstance(member, WireError):
-                self._server_side.unreadable(member, at, inner)
+                self._garbled(member, at, inner)
             elif self._state.legacy_revision == BATCHING:
                 self._from_server(member, at, inner)
             else:
                 id = None if isinstance(member, Notification | Request) else member.id
                 error = WireError(INVALID_REQUEST, "a batch where the revision has none", id)
-                self._server_side.unreadable(error, at, out)
-        _gather(inner, out)
+                self._garbled(error, at, out)
+        gather(inner, out)
 
     # what happened besides
 
     def _happened(self, event: Happening, out: list[Command]) -> None:
         state = self._state
         match event:
+            case ServerStarted(rules, _, world) if self._restarting is not None:
+                state.use(rules, world)
             case ServerStarted(rules, _, world):
                 state.use(rules, world)
                 self._joining = Joining(state, self._access)
@@ -218,18 +275,118 @@ class Session:
                         held.lists_changed(state, out)
             case RecordFailed(refs, why, at):
                 self._unrecorded(frozenset(refs), why, out)
+            case TokenAwaited():
+                self._awaits = True
+                self._await()
+            case TokenFailed(why, at):
+                state.tokenless = state.shown(why)
+                self._awaited(at, out)
+            case TokenReady(at):
+                state.tokenless = ""
+                self._awaited(at, out)
+            case TokensChanged(meta, known, _):
+                state.tokens_in_meta = dict(meta)
+                state.may_echo = state.may_echo or bool(meta)
+                state.know((*known, *meta.values()))
+            case RestartDue() | RestartForced() | DrainOver() | ServerRestarted() | ServerBegan():
+                self._restart(event, out)
             case ClientGone(at):  # pragma: no branch - the last one
+                self._restarting = None
+                state.waiting = Waiting()
                 for pending in state.calls.values():
                     self._server_side.lost(pending, at, out)
                 state.calls.clear()
                 self._forget_server_calls(at, out)
 
+    # a server that is restarted
+
+    def _await(self) -> None:
+        """Let calls wait for their token, once the session is open."""
+        if self._awaits and self._restarting is None and not self._state.hold:
+            self._restarting = Restarting(self._state, self._access, Phase.AWAITING)
+
+    def _awaited(self, at: float, out: list[Command]) -> None:
+        self._awaits = False
+        if self._restarting is not None and self._restarting.phase is Phase.AWAITING:
+            self._restarting = None
+            self._release(at, out)
+
+    def _restart(self, event: RestartDue | RestartForced | DrainOver | ServerRestarted | ServerBegan, out: list[Command]) -> None:
+        now = self._restarting
+        if now is None:
+            if isinstance(event, RestartDue | RestartForced) and not self._state.hold:
+                phase = Phase.DUE if isinstance(event, RestartDue) else Phase.DRAINING
+                self._restarting = Restarting(self._state, self._access, phase)
+            return
+        match event, now.phase:
+            case RestartForced(), Phase.DUE:
+                now.phase = Phase.DRAINING
+            case DrainOver(at), Phase.DRAINING:
+                self._end_server(now, at, out)
+            case DrainOver(at), Phase.OPENING:
+                self._not_the_same("it doesn't answer", at, out)
+            case ServerRestarted(), Phase.ABSENT:
+                now.open(out)
+            case ServerBegan(at), Phase.ABSENT:
+                self._restarting = None
+                self._release(at, out)
+            case _:
+                pass
+
+    def _settle(self, now: Restarting, at: float, out: list[Command]) -> None:
+        """Go on with the restart where what it waited for is there."""
+        if now.phase in (Phase.DUE, Phase.DRAINING):
+            if now.idle:
+                self._end_server(now, at, out)
+        elif now.verdict:
+            self._not_the_same(now.verdict, at, out)
+        elif now.verdict is not None:
+            self._restarting = None
+            listen_again(self._state, self._access, out)
+            out.append(Record(Entry("lifecycle", "server", "restarted", status="ok")))
+            for (waiter,) in now.said.release():
+                self._from_server(parse(waiter.line), at, out)  # type: ignore[arg-type]
+            self._release(at, out)
+
+    def _end_server(self, now: Restarting, at: float, out: list[Command]) -> None:
+        now.phase = Phase.ABSENT
+        why = f'"{self._state.server}" was restarted before it answered; what it did until then isn\'t known'
+        for pending in [p for p in self._state.calls.values() if p.listen is None or p.cancelled]:
+            self._state.forget(id_key(pending.id))
+            self._server_side.lost(pending, at, out)
+            if not pending.cancelled:
+                out.append(ToClient(denial.broken(pending.id, why)))
+        for asked in list(self._state.server_calls.values()):
+            withdrawn = {"requestId": asked.id, "reason": "the server that asked is gone"}
+            out.append(ToClient(encode({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": withdrawn})))
+        self._forget_server_calls(at, out)
+        self._state.established.tasks.clear()
+        out.append(RestartServer())
+
+    def _not_the_same(self, why: str, at: float, out: list[Command]) -> None:
+        decision = own_denial(why)
+        self._state.refused(out, event="lifecycle", direction="server", method="restarted", decision=decision, answered=True)
+        self._hold(not_the_same(self._state.server, why), at, out)
+        out.append(StopServer())
+
+    def _release(self, at: float, out: list[Command]) -> None:
+        """Take in what waited, as if it came only now."""
+        for waiters in self._state.waiting.release():
+            members = [parse(waiter.line) for waiter in waiters]
+            if waiters[0].batch:
+                self._client_batch(members, at, out)  # type: ignore[arg-type]
+            else:
+                self._from_client(members[0], at, out)  # type: ignore[arg-type]
+
     def _hold(self, why: str, at: float, out: list[Command]) -> None:
         """From now on answer in the server's place; what it owed is answered with an error."""
         state = self._state
         was_held = bool(state.hold)
-        state.hold = why
+        self._awaits = False
+        state.hold = why = state.shown(why)
+        self._restarting = None
         state.adapted = None
+        state.established.tasks.clear()
         self._forget_server_calls(at, out)
         self._joining = None
         owed = [p for p in state.calls.values() if p.listen is None or p.cancelled]
@@ -246,9 +403,11 @@ class Session:
                 out.append(ToClient(denial.broken(pending.id, why)))
         if not was_held:
             held.lists_changed(state, out)
+        self._release(at, out)
 
     def _forget_server_calls(self, at: float, out: list[Command]) -> None:
         for pending in list(self._state.server_calls.values()):
+            self._state.owed.put(id_key(pending.id), pending.method)
             self._replies.ended(pending, "lost", out, at=at)
 
     def _unrecorded(self, refs: frozenset[str], why: str, out: list[Command]) -> None:
@@ -264,18 +423,3 @@ class Session:
         for pending in [p for p in state.server_calls.values() if p.ref in refs]:
             del state.server_calls[id_key(pending.id)]
             out.append(ToServer(denial.broken(pending.id, f"nothing was asked, since it can't be recorded: {why}")))
-
-
-def _gather(inner: list[Command], out: list[Command]) -> None:
-    """Put the lines of a batch together into one array for each side."""
-    to_server = [c for c in inner if isinstance(c, ToServer)]
-    to_client = [c for c in inner if isinstance(c, ToClient)]
-    out.extend(c for c in inner if not isinstance(c, ToServer | ToClient))
-    if to_server:
-        refs = tuple(ref for c in to_server for ref in c.refs)
-        out.append(ToServer(b"[" + b",".join(c.line for c in to_server) + b"]", refs))
-    # answers go by themselves: a request of the server's that can't be recorded must not hold them back
-    for part in ([c for c in to_client if not c.refs], [c for c in to_client if c.refs]):
-        if part:
-            refs = tuple(ref for c in part for ref in c.refs)
-            out.append(ToClient(b"[" + b",".join(c.line for c in part) + b"]", refs))

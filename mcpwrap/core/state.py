@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -12,20 +12,18 @@ from mcpwrap.core.catalog import Catalog, Inputs, Remembered
 from mcpwrap.core.commands import Announce, Command, Learn, Record
 from mcpwrap.core.conditions import Context
 from mcpwrap.core.entry import Entry
+from mcpwrap.core.established import Established
 from mcpwrap.core.facts import Once
 from mcpwrap.core.jsonrpc import Id, Json, Notification, encode
 from mcpwrap.core.listing import narrowed
-from mcpwrap.core.methods import INPUT_METHODS, LEGACY, SPEC_METHODS, Method
+from mcpwrap.core.methods import INPUT_METHODS, LEGACY, SPEC_METHODS
+from mcpwrap.core.pending import Pending
 from mcpwrap.core.pins import PinGuard, reduced
-from mcpwrap.core.redact import redact
+from mcpwrap.core.redact import Known, redact
 from mcpwrap.core.rules import NAME_LIMIT, Decision, Outcome, Reason, Rule, RuleTable, Selection, ServerRules
+from mcpwrap.core.waiting import Waiting
 from mcpwrap.core.world import World
-
-VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
-CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
-CLIENT_KEY: Final = "io.modelcontextprotocol/clientInfo"
-SERVER_KEY: Final = "io.modelcontextprotocol/serverInfo"
-SUBSCRIPTION_KEY: Final = "io.modelcontextprotocol/subscriptionId"
+from mcpwrap.secret import Secret
 
 DECISIONS_KEPT: Final = 4096
 """Names whose decision is kept; a client that floods with names makes us decide anew, not grow."""
@@ -38,35 +36,6 @@ IN_FLIGHT_LIMIT: Final = 20_000
 
 CANCELLED_KEPT: Final = 1024
 """Cancelled calls whose late answer is still awaited, so that their ids can't be taken for new ones."""
-
-
-class Pending(msgspec.Struct):
-    """A request that was forwarded and isn't answered yet. `at` is monotonic seconds; `ref` is "" where no record was written."""
-
-    id: Id
-    method: str
-    row: Method | None
-    revision: str
-    modern: bool
-    at: float
-    ref: str = ""
-    name: str = ""
-    outcome: Outcome = Outcome.ALLOW
-    token: Id | None = None
-    call_key: bytes = b""
-    cancelled: bool = False
-    listen: Json | None = None
-    """the ``notifications`` that a ``subscriptions/listen`` asked for"""
-    batch: str = ""
-    """the first ref of the batch it came in; "" outside of batches"""
-    quiet_ack: bool = False
-    """the acknowledgment was given already"""
-    first: bool = True
-    """it asks for the beginning of a list"""
-    result_limit: int | None = None
-    """longest answer that its budgets permit, in bytes"""
-    asks: tuple[str, ...] = ()
-    """the refs of the records that permit what its answer asks of the client"""
 
 
 class State(msgspec.Struct):
@@ -107,6 +76,21 @@ class State(msgspec.Struct):
     guard: PinGuard = msgspec.field(default_factory=PinGuard)
     said: dict[str, list[str]] = msgspec.field(default_factory=dict)
     """what was held by its pin when the person was told last, by kind"""
+    waiting: Waiting = msgspec.field(default_factory=Waiting)
+    """what of the client's waits for a server that isn't there"""
+    established: Established = msgspec.field(default_factory=Established)
+    introduced: bool = False
+    """``notifications/initialized`` was sent in the client's place, and it hasn't sent its own yet"""
+    owed: Remembered[str] = msgspec.field(default_factory=Remembered)
+    """ids of requests of a process that is gone, which the client may still answer → the method"""
+    tokenless: str = ""
+    """why calls are refused: a credential can't be had; "" where all are there"""
+    tokens_in_meta: Mapping[str, Secret] = {}
+    """credentials that go with each request, by name"""
+    may_echo: bool = False
+    """a credential went with some request, so that the server may say it back"""
+    known: Known | None = None
+    """what was delivered to the server in any way: no record shows it"""
     asked: Remembered[Id] = msgspec.field(default_factory=Remembered)
     """ref of an ``inputRequests`` that was let through → the call that it belongs to"""
     _selections: dict[tuple[str, str], Selection] = msgspec.field(default_factory=dict)
@@ -223,8 +207,24 @@ class State(msgspec.Struct):
         """The denial of what differs from its pin."""
         return Decision(Outcome.DENY, (Reason(self.guard.file, 0, "deny", f"{why}; `mcpwrap pins` shows it"),))
 
-    def greeting(self, result: Json, out: list[Command]) -> Json:
-        """What ``initialize`` or ``server/discover`` gave; changed words (``instructions``) are not passed on (POLICY.md §4)."""
+    def redact(self, value: Any, *, whole: bool) -> Any:
+        """`value` as it may be recorded; `whole` keeps long strings as they are."""
+        return redact(value, whole=whole, known=self.known)
+
+    def shown(self, text: str) -> str:
+        """`text` without what was delivered to the server."""
+        return text if self.known is None else self.known.redacted(text)
+
+    def know(self, secrets: tuple[Secret, ...]) -> None:
+        """From now on no record shows `secrets`, nor what was known before."""
+        if self.known is not None or secrets:
+            self.known = (self.known or Known()).and_before(secrets)
+        info, self._client_info = self._client_info, None
+        self.remember_client(info)
+
+    def greeting(self, method: str, result: Json, out: list[Command]) -> Json:
+        """What `method` (``initialize``, ``server/discover``) gave; changed words are not passed on (POLICY.md §4)."""
+        self.established.greeted(method, result)
         why = self.guard.greeting(result)
         self.learn(out)
         if not why:
@@ -274,7 +274,7 @@ class State(msgspec.Struct):
         """Keep what the client calls itself, encoded once (for records; it loosens nothing)."""
         if info is not None and info != self._client_info and isinstance(info, dict):
             self._client_info = info
-            self.client = msgspec.Raw(encode({k: str(info[k])[:200] for k in ("name", "version") if k in info}))
+            self.client = msgspec.Raw(encode({k: self.shown(str(info[k]))[:200] for k in ("name", "version") if k in info}))
 
     def inputs(self, key: bytes) -> Inputs:
         """What the call `key` was asked for so far."""
@@ -366,7 +366,7 @@ class State(msgspec.Struct):
         if decision.outcome is Outcome.ALLOW:
             return decision, ()
         ref = self.next_ref()
-        arguments, word = redact(m.params, whole=True), decision.outcome.label
+        arguments, word = self.redact(m.params, whole=True), decision.outcome.label
         out.append(
             Record(
                 Entry(

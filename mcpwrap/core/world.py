@@ -16,7 +16,8 @@ def _no_clock() -> None:
 
 
 class World(msgspec.Struct, frozen=True):
-    """`subject` is who asks (``issuer``, ``sub``, …), `project` the project's name, `session` the id of this run.
+    """`subject` is who asks (``issuer``, ``sub``, ``email``, ``groups``, ``claims``, ``profile``, as far as they are known, and as
+    JSON: dicts and lists, no tuples), `project` the project's name, `session` the id of this run.
 
     `pinned` is what was accepted of the server's definitions, None where nothing was yet; `others` are the tools that other
     servers of the project are known for, with their digests. `now` gives the time, a `datetime`; it is asked only where a

@@ -98,6 +98,11 @@ class Place:
         return self.project / "notes_server.py"
 
     @property
+    def key_file(self) -> Path:
+        """The key of the demo's own vault."""
+        return self.home / "vault.key"
+
+    @property
     def notes(self) -> Path:
         """Where the server keeps its notes."""
         return self.project / "notes"

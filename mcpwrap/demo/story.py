@@ -119,6 +119,9 @@ async def _trust(place: Place) -> Step:
     check = await place.mcpwrap("check", "--json")
     _require("trust", check.code == 0, "`mcpwrap check` to find nothing wrong", last_words(check))
     digest = str(_json("trust", check.out)["digest"])
+    # not the keyring of the person who looks on
+    vault = await place.mcpwrap("vault", "init", "--key-file", str(place.key_file))
+    _require("trust", vault.code == 0, "`mcpwrap vault init` to make a key", last_words(vault))
     trust = await place.mcpwrap("trust", "--digest", digest, typed=("trust", "--digest", f"{digest[:12]}…"))
     _require("trust", trust.code == 0 and ": trusted" in trust.out, "`mcpwrap trust` to accept the file", last_words(trust))
     return Step(

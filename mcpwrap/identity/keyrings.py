@@ -23,8 +23,7 @@ from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import VaultError
 from mcpwrap.identity.bus import LIMIT_S, SERVICE, Locked, Missing, Unreachable, usable
 from mcpwrap.identity.keyfile import key_in, text_of
-
-SECRET_SERVICE: Final = "Secret Service"  # noqa: S105 - a name
+from mcpwrap.identity.vault import SECRET_SERVICE
 
 KNOWN: Final[Mapping[str, str]] = {
     "keyring.backends.SecretService.Keyring": SECRET_SERVICE,
@@ -248,10 +247,12 @@ def _answer(request: _Request, env: Mapping[str, str]) -> _Reply:
             case "write":
                 store(backend, request.name, request.key)
                 return _Reply(name)
-            case "remove":
+            case "remove":  # pragma: no branch - there is no other
                 return _Reply(name, done=erase(backend, request.name))
     except VaultError as error:
         return _Reply(why=str(error), hint=error.hint)
+    except Exception as error:  # noqa: BLE001 - without an answer the other side would wait to the end
+        return _Reply(why=f"the system's keyring can't be asked: {type(error).__name__}", hint=INIT_HINT)
 
 
 def choose(env: Mapping[str, str], bus: str = "", only: str = "") -> tuple[Backend, str]:
@@ -284,8 +285,10 @@ def choose(env: Mapping[str, str], bus: str = "", only: str = "") -> tuple[Backe
             except Exception:  # noqa: BLE001, S112 - whatever a keyring raises that can't work here
                 continue
     if not found:
-        if isinstance(why, Locked | Missing):
+        if isinstance(why, Locked):
             raise why
+        if isinstance(why, Missing):
+            raise VaultError(f"{NO_KEYRING}: {why}", hint=f"{why.hint}; or {INIT_HINT}") from why
         if only:
             raise VaultError(
                 f"the installation's key lies in the {only}, and that isn't here", hint="mcpwrap vault status"

@@ -6,24 +6,25 @@ second place: a keyring that worked once and doesn't now is an error, not a reas
 
 `make_vault`, `move_vault` and `ensure_vault` are for a person's commands.
 """
+# ruff: noqa: PLC0415 - a start pays for the place that its key lies in, and for no other
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from mcpwrap.errors import StateError, VaultError
 from mcpwrap.files import ensure_private, read_private, replace
-from mcpwrap.identity import bus, keyfile, keyrings
-from mcpwrap.identity.keyrings import Probe, probe_keyring
-from mcpwrap.identity.passphrase import given, unwrap, wrap
-from mcpwrap.identity.vault import KEY_SIZE, Header, Mode, Places, Vault, create, described, read_header, rewrite
+from mcpwrap.identity import keyfile
+from mcpwrap.identity.vault import KEY_SIZE, SECRET_SERVICE, Header, Mode, Places, Vault, create, described, read_header, rewrite
 from mcpwrap.secret import Secret
+
+if TYPE_CHECKING:
+    from mcpwrap.identity.keyrings import Probe
 
 __all__ = [
     "Probe",
@@ -75,6 +76,13 @@ def setting_of(header: Header) -> Setting:
     return Setting(header.mode, header.where if header.mode == "file" else "")
 
 
+def probe_keyring(env: Mapping[str, str]) -> Probe:
+    """The keyring that is here and answers, within the time limit and without asking anybody."""
+    from mcpwrap.identity import keyrings
+
+    return keyrings.probe_keyring(env)
+
+
 def open_vault(places: Places, setting: str, env: Mapping[str, str], *, passphrase: Secret | None = None) -> Vault:
     """The installation's vault, open; `passphrase` is one that was typed.
 
@@ -106,7 +114,7 @@ def make_vault(
             raise
     if old is not None and not reset:
         raise VaultError(f"there is a vault already, its key in {described(old)}", hint="mcpwrap vault status")
-    header, key = _keep(places, wanted, Header(wanted.mode, wanted.path, secrets.token_hex(16)), None, env, passphrase)
+    header, key = _keep(places, wanted, Header(wanted.mode, wanted.path, os.urandom(16).hex()), None, env, passphrase)
     vault = create(places, header, key)
     if old is not None and old.epoch != header.epoch:
         _forget(places, old, env)
@@ -159,14 +167,20 @@ def _open(places: Places, header: Header, env: Mapping[str, str], passphrase: Se
         case "file":
             return Vault(places, header, keyfile.read_key(header.where))
         case "passphrase":
+            from mcpwrap.identity.passphrase import given, unwrap
+
             return Vault(places, header, unwrap(header, given(env, passphrase)))
-        case "keyring" if header.where == keyrings.SECRET_SERVICE:
+        case "keyring" if header.where == SECRET_SERVICE:
             return _from_secret_service(places, header, env)
-        case "keyring":
+        case "keyring":  # pragma: no branch - there is no other
+            from mcpwrap.identity import keyrings
+
             return Vault(places, header, keyrings.read_entry(env, header.epoch, header.where))
 
 
 def _from_secret_service(places: Places, header: Header, env: Mapping[str, str]) -> Vault:
+    from mcpwrap.identity import bus
+
     recorded = _recorded(places)
     texts, address = bus.read(env, header.epoch, recorded)
     keys = [key for text in texts if (key := keyfile.key_in(text)) is not None]
@@ -191,9 +205,13 @@ def _keep(
             ensure_private(places.state)
             return header, keyfile.make_key(wanted.path, key, home=env.get("HOME", ""))
         case "passphrase":
+            from mcpwrap.identity.passphrase import given, wrap
+
             key = key or os.urandom(KEY_SIZE)
             return wrap(header, key, given(env, passphrase)), key
-        case "keyring":
+        case "keyring":  # pragma: no branch - there is no other
+            from mcpwrap.identity import bus, keyrings
+
             key = key or os.urandom(KEY_SIZE)
             name = keyrings.write_entry(env, header.epoch, key, _recorded(places))
             ensure_private(places.state)
@@ -206,6 +224,8 @@ def _keep(
 def _forget(places: Places, header: Header, env: Mapping[str, str]) -> None:
     """Take the key of a vault that is gone out of the keyring. A key file stays: it may be a person's only copy of something."""
     if header.mode == "keyring":
+        from mcpwrap.identity import keyrings
+
         with suppress(VaultError):  # it opens nothing any more
             keyrings.remove_entry(env, header.epoch, header.where, _recorded(places))
 

@@ -7,7 +7,7 @@ counts there is none, whatever tokens still lie about. Shims watch its file, so 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -89,6 +89,12 @@ def key_of(profile: str, issuer: str) -> str:
     return f"{len(profile)}:{profile}{issuer}"
 
 
+def keys_for(issuer: str, profiles: Sequence[str]) -> tuple[str, ...]:
+    """The logins that may count for `issuer`; the first one that is there does: those of the `profiles`, then the one that was
+    made without a profile."""
+    return tuple(key_of(name, issuer) for name in (*profiles, ""))
+
+
 def access_key(resource: str, scope: tuple[str, ...]) -> str:
     """Under which an access token is kept."""
     return "\0".join((resource, *sorted(scope)))
@@ -114,10 +120,9 @@ class LoginStore:
         path = self.path(key)
         try:
             check_private(self._folder)
-            payload = self._vault.unseal(_KIND, key, read_private(path, CARD_LIMIT))
-            card = msgspec.json.decode(payload, type=Card)
+            card = msgspec.json.decode(self._unseal(path, key), type=Card)
         except (StateError, ValueError) as error:
-            if not os.path.lexists(path):
+            if isinstance(error.__cause__, FileNotFoundError):  # (it may be there by now)
                 return None
             raise VaultError(f"the login in `{path}` doesn't count: {error}", hint="mcpwrap login") from error
         return card if card.key == key else None
@@ -183,14 +188,31 @@ class LoginStore:
                 raise VaultError("the login was taken away", hint="mcpwrap login")
             self._write(card)
 
-    def renew(self, key: str, secrets: LoginSecrets) -> None:
-        """Store what a refresh gave, durably, before it is used.
+    def end(self, key: str, why: str, refresh_token: str) -> bool:
+        """Mark the login `key` as ended, if its refresh token still is `refresh_token`: who signed in anew meanwhile is signed in.
+        False where that is so, or the login was taken away.
+
+        Raises:
+            StateError: it can't be stored.
+        """
+        ensure_private(self._folder)
+        with locked(self._folder):
+            card, secrets = self.card(key), self.secrets(key)
+            if card is None or secrets is None or secrets.refresh_token != refresh_token:
+                return False
+            self._write(msgspec.structs.replace(card, ended=why))
+            return True
+
+    def amend(self, key: str, change: Callable[[LoginSecrets], LoginSecrets]) -> None:
+        """Store what `change` makes of the secrets that are there, durably; nobody writes in between. What it raises is raised.
 
         Raises:
             VaultError: the login was taken away meanwhile.
             StateError: it can't be stored.
         """
-        self._vault.update(self.item(key), msgspec.json.encode(secrets))
+        self._vault.amend(
+            self.item(key), lambda payload: msgspec.json.encode(change(msgspec.json.decode(payload, type=LoginSecrets)))
+        )
 
     def remove(self, key: str) -> bool:
         """Take a login away for good; False where there was none.
@@ -210,6 +232,17 @@ class LoginStore:
                 self._unlink(key)
                 there = self._vault.remove(self.item(key)) or there
         return there
+
+    def _unseal(self, path: str, key: str) -> bytes:
+        sealed = read_private(path, CARD_LIMIT)
+        try:
+            return self._vault.unseal(_KIND, key, sealed)
+        except StateError:
+            # was a newer one stored since it was read?
+            newer = read_private(path, CARD_LIMIT)
+            if newer == sealed:
+                raise
+            return self._vault.unseal(_KIND, key, newer)
 
     def _unlink(self, key: str) -> None:
         try:

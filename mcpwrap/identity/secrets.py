@@ -132,6 +132,11 @@ class SecretStore:
                 return False
         return self._vault.remove(_grant(to, name))
 
+    def paths(self, root: str, server: str, name: str) -> tuple[str, str]:
+        """The files that change when this secret is set, taken away, lent or taken back; they needn't be there."""
+        here = Owner(root, server)
+        return self._vault.path(_item(here, name)), self._vault.path(_grant(here, name))
+
     def _lent(self) -> dict[tuple[Owner, str], builtins.list[Owner]]:
         lent: dict[tuple[Owner, str], builtins.list[Owner]] = {}
         for item in self._vault.items(_GRANT):

@@ -21,7 +21,7 @@ from __future__ import annotations
 import hmac
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Final, Literal, NoReturn
@@ -41,8 +41,14 @@ ITEM_LIMIT: Final = 1 << 20
 SEAL_VERSION: Final = b"\x01"
 _COUNT_SIZE: Final = 8
 _NONCE_SIZE: Final = 12
+_RACES: Final = 8
+"""Newer items in a row that may be stored while one is read, before that is taken for somebody who plays with the file."""
+
 _EPOCH: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 """It becomes a part of a file's name and of a keyring's entry before anything could be authenticated."""
+
+SECRET_SERVICE: Final = "Secret Service"  # noqa: S105 - a name
+"""What the header calls the keyring that is read without a library (`mcpwrap.identity.bus`)."""
 
 Mode = Literal["keyring", "file", "passphrase"]
 
@@ -195,6 +201,20 @@ class Vault:
                 raise VaultError(f"the {item.kind} `{item.name}` was taken away")
             self._write(item, count, payload)
 
+    def amend(self, item: Item, change: Callable[[bytes], bytes]) -> None:
+        """As `update`, with what `change` makes of the payload that is there; nobody writes in between. What it raises is raised.
+
+        Raises:
+            VaultError: there is no such item any more, or what lies there doesn't count.
+            StateError: it can't be stored; what was there is still there.
+        """
+        with self._writing():
+            count, there = self._ledger.current(name_of("item." + item.kind, item.key))
+            before = self.get(item) if there else None
+            if before is None:
+                raise VaultError(f"the {item.kind} `{item.name}` was taken away")
+            self._write(item, count, change(before))
+
     def get(self, item: Item) -> bytes | None:
         """The payload of `item`; None where there is none.
 
@@ -204,12 +224,13 @@ class Vault:
         path = self.path(item)
         try:
             check_private(self._items)
-            data = read_private(path, 2 * ITEM_LIMIT)
+            return self._load(path, item)[1]
+        except VaultError:
+            raise
         except StateError as error:
-            if not os.path.lexists(path):
+            if isinstance(error.__cause__, FileNotFoundError):  # (it may be there by now)
                 return None
             raise VaultError(f"`{path}` can't be used: {error}") from error
-        return self._open(path, data, item)[1]
 
     def remove(self, item: Item) -> bool:
         """Take `item` away for good, whatever lies there; False where there was none.
@@ -238,7 +259,7 @@ class Vault:
             for file in os.listdir(self._items):
                 path = os.path.join(self._items, file)
                 with suppress(StateError):
-                    item = self._open(path, read_private(path, 2 * ITEM_LIMIT), None)[0]
+                    item = self._load(path, None)[0]
                     if item.kind == kind and self.path(item) == path:
                         found.append(item)
         return sorted(found, key=lambda item: (item.issuer, item.name))
@@ -280,7 +301,19 @@ class Vault:
         except OSError as error:
             raise StateError(f"`{self.path(item)}` can't be written: {reason(error)}") from error
 
-    def _open(self, path: str, data: bytes, wanted: Item | None) -> tuple[Item, bytes]:
+    def _load(self, path: str, wanted: Item | None) -> tuple[Item, bytes]:
+        data = read_private(path, 2 * ITEM_LIMIT)
+        for _ in range(_RACES):
+            stored, payload = self._open(path, data, wanted)
+            if stored.count >= self._ledger.oldest(name_of("item." + stored.item.kind, stored.item.key)):
+                return stored.item, payload
+            # was a newer one stored since it was read?
+            before, data = data, read_private(path, 2 * ITEM_LIMIT)
+            if data == before:
+                break
+        raise VaultError(f"`{path}` is an older one, put back", hint=RESET_HINT)
+
+    def _open(self, path: str, data: bytes, wanted: Item | None) -> tuple[_Stored, bytes]:
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
@@ -288,14 +321,10 @@ class Vault:
             stored = msgspec.json.decode(data, type=_Stored)
             if wanted is not None and stored.item != wanted:
                 raise VaultError(f"`{path}` holds something else")
-            payload = ChaCha20Poly1305(self._item_key(stored.item)).decrypt(
-                stored.nonce, stored.sealed, self._bound(stored.item, stored.count)
-            )
+            cipher = ChaCha20Poly1305(self._item_key(stored.item))
+            return stored, cipher.decrypt(stored.nonce, stored.sealed, self._bound(stored.item, stored.count))
         except (InvalidTag, ValueError, OverflowError, RecursionError) as error:
             raise VaultError(f"`{path}` was altered, or sealed by another installation", hint=RESET_HINT) from error
-        if stored.count < self._ledger.oldest(name_of("item." + stored.item.kind, stored.item.key)):
-            raise VaultError(f"`{path}` is an older one, put back", hint=RESET_HINT)
-        return stored.item, payload
 
     def _item_key(self, item: Item) -> bytes:
         return self._derive(f"items of {item.issuer}")

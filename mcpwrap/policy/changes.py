@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from mcpwrap.core.rules import Outcome, Pattern, Rule, RuleTable
+from mcpwrap.policy.changed_credentials import changed_credentials, changed_issuer, same_credentials
 from mcpwrap.policy.changed_rules import (
     admitted,
     at_least_as_tight,
@@ -47,8 +48,8 @@ def announce_changes(old: ProjectPolicy | None, new: ProjectPolicy) -> list[Chan
     for name in old.servers if old else ():
         if name not in new.servers:
             changes.append(("tightens", f"{name} › server  taken out", 0))
-    if old is not None and (same := _same_commands(old, new)):
-        changes.append(("same", f"{same} command{'s' if same > 1 else ''}", 0))
+    if old is not None and (same := _same(old, new)):
+        changes.append(("same", same, 0))
     return sorted(changes, key=lambda change: _ORDER[change[0]])
 
 
@@ -56,14 +57,17 @@ def _project(old: ProjectPolicy | None, new: ProjectPolicy) -> Iterator[Change]:
     if old is not None and old.name != new.name:
         # the name stands in records and messages: to take another's is to pass for it
         yield "loosens", f"project › name  {old.name} → {new.name}", 0
+    for text, line in changed_issuer(old, new):
+        yield "loosens", text, line
 
 
-def _same_commands(old: ProjectPolicy, new: ProjectPolicy) -> int:
-    return sum(
-        1
-        for name, server in new.servers.items()
-        if server.command and name in old.servers and old.servers[name].command == server.command
-    )
+def _same(old: ProjectPolicy, new: ProjectPolicy) -> str:
+    """What a person need not look at again, counted; "" where there is none."""
+    both = [(old.servers[name], server) for name, server in new.servers.items() if name in old.servers]
+    commands = sum(1 for before, server in both if server.command and before.command == server.command)
+    credentials = sum(same_credentials(before, server) for before, server in both)
+    counts = ((commands, "command"), (credentials, "credential"))
+    return ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counts if count)
 
 
 def _server(old: ServerPolicy | None, new: ServerPolicy) -> Iterator[Change]:
@@ -82,6 +86,8 @@ def _server(old: ServerPolicy | None, new: ServerPolicy) -> Iterator[Change]:
             yield "tightens" if tighter else "loosens", text, new.line
         if _tests(old) != _tests(new):
             yield "same", f"{name} › tests  {len(old.tests)} → {len(new.tests)}, which decide nothing", 0
+    for loosens, text, line in changed_credentials(old, new):
+        yield "loosens" if loosens else "tightens", text, line
     for kind in KINDS:
         before = old.tables[kind] if old else None
         yield from _table(name, kind, before, new.tables[kind])

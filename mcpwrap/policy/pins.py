@@ -2,7 +2,8 @@
 
 Both are sealed files of the person's own state, one for each server of each project: ``pins/PROJECT-SERVER.pins.json`` is trust
 on first use, ``….seen.json`` is for `mcpwrap pins` to show what differs. Pins that are there but don't count (not sealed here, not
-to be read) hold everything until a person accepts it: they are no reason to take the first list again.
+to be read, an older state put back, taken away behind our back) hold everything until a person accepts it: they are no reason to
+take the first list again.
 """
 # pathlib costs 5 ms of every start
 
@@ -20,7 +21,7 @@ from mcpwrap.core import jsonrpc
 from mcpwrap.core.pins import KINDS, Kind, Learned, PinnedServer, digest
 from mcpwrap.core.seal import Seal
 from mcpwrap.errors import StateError
-from mcpwrap.files import check_private, ensure_private, locked, replace
+from mcpwrap.files import check_private, ensure_private, locked, reason, replace
 from mcpwrap.policy import exact, lock
 from mcpwrap.policy.lock import Lock
 from mcpwrap.policy.records import TrustRecord
@@ -33,6 +34,8 @@ _NOTHING: Final = "none"
 """In place of a digest: nothing is equal to it."""
 
 _What = Literal["pins", "seen"]
+
+_PINS: Final = ".pins.json"
 
 
 class PinStore:
@@ -47,7 +50,7 @@ class PinStore:
         """The pins that were taken on first sight; None where there are none. Those that don't count accept nothing."""
         known = self.known(project, server)
         if known is None:
-            if not os.path.lexists(self.path("pins", project, server)):
+            if not self._there(project, server):
                 return None
             return PinnedServer(greeting=_NOTHING, complete=frozenset(KINDS))
         return PinnedServer(
@@ -130,14 +133,25 @@ class PinStore:
         with suppress(FileNotFoundError):
             for name in os.listdir(self._folder):
                 if name.startswith(prefix):
+                    path = os.path.join(self._folder, name)
+                    if name.endswith(_PINS):
+                        # they go on purpose: the next list is a first sight again
+                        self._seal.revoke("pins", name.removesuffix(_PINS))
                     try:
-                        os.unlink(os.path.join(self._folder, name))
+                        os.unlink(path)
                     except OSError as error:
-                        raise StateError(f"`{name}` can't be taken away: {_reason(error)}") from error
+                        raise StateError(f"`{name}` can't be taken away: {reason(error)}") from error
 
     def path(self, what: _What, project: str, server: str) -> str:
         """The file, whether it exists or not."""
-        return os.path.join(self._folder, f"{_hash(project)}-{_hash(server)}.{what}.json")
+        return pins_path(self._state, what, project, server)
+
+    def _there(self, project: str, server: str) -> bool:
+        """True where pins were remembered, whether they still count or not."""
+        try:
+            return os.path.lexists(self.path("pins", project, server)) or self._seal.counts("pins", _key(project, server))
+        except StateError:
+            return True
 
     def _writing(self) -> Any:
         ensure_private(self._state)
@@ -183,7 +197,14 @@ class PinStore:
         try:
             replace(self.path(what, project, server), data)
         except OSError as error:
-            raise StateError(f"`{self.path(what, project, server)}` can't be written: {_reason(error)}") from error
+            raise StateError(f"`{self.path(what, project, server)}` can't be written: {reason(error)}") from error
+        if what == "pins":  # (what was merely seen decides nothing)
+            self._seal.stored(what, _key(project, server), sealed)
+
+
+def pins_path(state: str, what: _What, project: str, server: str) -> str:
+    """The file with what is remembered or was seen of `server`, below the folder `state`."""
+    return os.path.join(state, "pins", f"{_key(project, server)}.{what}.json")
 
 
 def pins_of(
@@ -219,8 +240,4 @@ def _hash(text: str) -> str:
 
 
 def _key(project: str, server: str) -> str:
-    return f"{project}\0{server}"
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+    return f"{_hash(project)}-{_hash(server)}"

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from mcpwrap.policy.shape_identity import CREDENTIALS, LOGIN, NETWORK, OUR_VARIABLES, PROFILES, VARIABLE, VAULT, not_here
+from mcpwrap.policy.shape_identity import (
+    CREDENTIALS,
+    LOGIN,
+    NETWORK,
+    OUR_VARIABLES,
+    PROFILES,
+    VARIABLE,
+    VAULT,
+    not_here,
+    persons_own,
+)
 from mcpwrap.policy.shape_kinds import (
     Choice,
     Each,
@@ -225,6 +235,7 @@ PROJECT: Final = Table(
         ),
         "servers": Named("the servers, by name", _NAME, "a server's name (letters, digits, `.`, `_`, `-`; at most 64)", _SERVER),
         "login": LOGIN,
+        **persons_own("profiles", "vault", "network"),
     },
 )
 
@@ -248,7 +259,12 @@ USER: Final = Table(
 
 SITE: Final = Table(
     "the administrator's config.toml",
-    {"version": _VERSION, "servers": Named("rules that tighten", _NAME_PATTERN, _PATTERN_LIKE, _TIGHTENS)},
+    {
+        "version": _VERSION,
+        "servers": Named("rules that tighten", _NAME_PATTERN, _PATTERN_LIKE, _TIGHTENS),
+        "login": not_here("login"),
+        **persons_own("profiles", "vault", "network"),
+    },
 )
 
 Which = Literal["project", "user", "site"]

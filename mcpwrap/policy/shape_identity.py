@@ -50,7 +50,7 @@ def _url(doc: str, pattern: str, like: str) -> Text:
 _ISSUER: Final = _url("who vouches for the person: the issuer's URL, to the letter as the provider writes it", _WEB, _ISSUER_LIKE)
 _RESOURCE: Final = _url("the API that the token is for (RFC 8707)", _WEB + _QUERY, _RESOURCE_LIKE)
 _SCOPES: Final = Text("a scope", _SCOPE_LIMIT, r"[\x21\x23-\x5b\x5d-\x7e]+", 'a scope: one word in ASCII, without `"` and `\\`')
-_FILE_LIKE: Final = "a path: absolute, or begun by `${home}`"
+_FILE: Final = "path, absolute or begun by `${home}`"
 
 OUR_VARIABLES: Final = Reserved(
     _any_case("MCPWRAP_*"),
@@ -76,6 +76,15 @@ _NOT_CREDENTIALS: Final = Reserved(
     "name the variable that the server reads its key or token from",
 )
 
+KEPT_NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+"""A secret's name: any variable's may be one."""
+
+
+def may_be_credential(variable: str) -> bool:
+    """True where `variable` may be a credential's name."""
+    return re.fullmatch(VARIABLE, variable) is not None and re.fullmatch(_NOT_CREDENTIALS.pattern, variable) is None
+
+
 _NO_HTTP: Final = "servers over HTTP come with a later one"
 
 CREDENTIALS: Final = Named(
@@ -94,9 +103,9 @@ CREDENTIALS: Final = Named(
             ),
             "secret": Text(
                 "the secret of this name, which `mcpwrap secret set SERVER NAME` keeps",
-                64,
-                r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
-                "a secret's name (letters, digits, `.`, `_`, `-`; at most 64), and the secret itself never stands in a file",
+                128,
+                KEPT_NAME,
+                "a secret's name (letters, digits, `.`, `_`, `-`; at most 128), and the secret itself never stands in a file",
             ),
             "minted": Table(
                 "a short-lived token that mcpwrap makes itself, for servers that check it with `mcpwrap jwks`",
@@ -133,7 +142,7 @@ PROFILES: Final = Named(
             "flow": Choice("how to sign in: a browser here, a code to type in elsewhere, or as a machine with a key", FLOWS),
             "resources": Strings("the APIs that it lends tokens for, and no more; default: any", _RESOURCE),
             "scopes": Strings("the scopes that it lends, and no more; default: any", _SCOPES),
-            "key": Text(f'{_FILE_LIKE[2:]}: a PEM with the client\'s private key, for `flow = "client-credentials"`'),
+            "key": Text(f'{_FILE}: a PEM with the client\'s private key, for `flow = "client-credentials"`'),
         },
         ("issuer",),
         beside={"key": ("flow",)},
@@ -165,9 +174,16 @@ NETWORK: Final = Table(
             f"https?://{_HOST}{_PORT}/?",
             "a proxy such as `http://proxy.internal:3128` (without user, path, query and fragment)",
         ),
-        "ca": Text(f"{_FILE_LIKE[2:]}: a PEM with authorities that count besides the system's"),
+        "ca": Text(f"{_FILE}: a PEM with authorities that count besides the system's"),
     },
 )
+
+
+def persons_own(*keys: str) -> dict[str, Shape]:
+    """What `keys`, which only the person's own file may have, are in another: nobody else chooses their logins."""
+    return {
+        key: Elsewhere(f"`{key}` can't stand here: it belongs to the person's own config.toml", f"take `{key}` out") for key in keys
+    }
 
 
 def not_here(key: str) -> Shape:

@@ -18,9 +18,11 @@ import msgspec
 
 from mcpwrap.core.listing import OWN_PREFIX
 from mcpwrap.core.pins import suspicious
+from mcpwrap.core.redact import sounds_secret
 from mcpwrap.core.rules import Outcome
 from mcpwrap.core.visible import INVISIBLE, spell_out
 from mcpwrap.policy.names import changes, reads, secretive, words_of
+from mcpwrap.policy.shape_identity import may_be_credential
 
 COMMENT_LIMIT: Final = 100
 """Longest quotation of a server in a comment, in characters."""
@@ -30,6 +32,15 @@ _NAME_LIMIT: Final = 128
 
 _LITERAL_URIS: Final = 50
 """Most URIs that are written one by one; where a server lists more, their schemes are."""
+
+_KEYS: Final = 3
+"""Most variables that a file says how to keep."""
+
+_EVERYBODYS: Final = frozenset(
+    {"mcp", "server", "servers", "npx", "uvx", "node", "python", "com", "org", "the"}
+    | {"api", "key", "token", "access", "secret", "password", "auth"}
+)
+"""Words that say nothing about which server is meant."""
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_./ -]+")
 _PLAIN_URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[A-Za-z0-9_./:@~%?=&#,;+-]+")
@@ -174,16 +185,37 @@ class Suggestion(msgspec.Struct, frozen=True):
         return tuple(a for a in (*self.tools, *self.prompts, *self.resources) if a.effect is None)
 
 
-def definition(name: str, command: Sequence[str], inherit_env: Sequence[str]) -> str:
-    """The table of a server that nothing is allowed of."""
+def definition(name: str, command: Sequence[str], inherit_env: Sequence[str], keys: Sequence[str] = ()) -> str:
+    """The table of a server that nothing is allowed of; for each variable of `keys`, how the vault would deliver it."""
     lines = [f"[servers.{_key(name)}]", f"command = {_array(command)}"]
     if inherit_env:
         lines.append(f"inherit_env = {_array(inherit_env)}")
+    for key in keys:
+        instead = " instead of `inherit_env`" if key in inherit_env else ""
+        lines.append(f"# {key} from the vault{instead}, once `mcpwrap secret set {name} {key}` keeps it:")
+        lines.append(f'# credentials.{key} = {{ secret = "{key}" }}')
     return "\n".join(lines) + "\n"
 
 
+def keys_for(name: str, command: Sequence[str], inherit_env: Sequence[str], variables: Iterable[str]) -> tuple[str, ...]:
+    """Those of `inherit_env`, and of the person's own `variables`, that sound like a key of this server and may be a credential.
+
+    One of the person's own has to have a word in common with the server's name or command: others are none of its business.
+    """
+    about = {word.lower() for text in (name, *command) for word in re.findall(r"[A-Za-z0-9]{3,}", text)} - _EVERYBODYS
+    related = [each for each in sorted(variables) if about & {word.lower() for word in each.split("_")}]
+    fitting = (each for each in dict.fromkeys((*inherit_env, *related)) if sounds_secret(each) and may_be_credential(each))
+    return tuple(fitting)[:_KEYS]
+
+
 def suggest(
-    name: str, command: Sequence[str], offered: Offered, *, inherit_env: Sequence[str] = (), quoting: bool = True
+    name: str,
+    command: Sequence[str],
+    offered: Offered,
+    *,
+    inherit_env: Sequence[str] = (),
+    keys: Sequence[str] = (),
+    quoting: bool = True,
 ) -> Suggestion:
     """The tables for the server `name`; `quoting` False leaves the server's descriptions out (for a file of bounded size)."""
     tools, prompts = advise_tools(offered.tools), advise_prompts(offered.prompts)
@@ -192,7 +224,7 @@ def suggest(
     lines = [
         f"# {_comment(offered.title) or 'a server without a name'}, as it described itself to `mcpwrap init`.",
         "# Quotations are its own words, and nothing that was checked. Change what you like; it counts after `mcpwrap trust`.",
-        definition(name, command, inherit_env).rstrip(),
+        definition(name, command, inherit_env, keys).rstrip(),
     ]
     lines += _lists(
         tools, quoting, allow="tools whose names say that they only read", ask="the rest: a person is asked before each call"

@@ -1,8 +1,8 @@
 """Trust: what a person accepted, where it is kept, and whether it still is what lies there (POLICY.md §5).
 
 A record is one file, ``<state>/trust/<SHA-256 of the project's path>.json``, 0600 in a 0700 folder: the path, and the sealed
-record. It is replaced atomically. One that can't be read, is another user's, was not sealed here or doesn't agree with itself
-counts as none: the project is untrusted, the file is left alone, and the reason is said.
+record. It is replaced atomically. One that can't be read, is another user's, was not sealed here, is an older one put back or
+doesn't agree with itself counts as none: the project is untrusted, the file is left alone, and the reason is said.
 """
 # pathlib costs 5 ms of every start
 
@@ -18,7 +18,7 @@ import msgspec
 
 from mcpwrap.core.seal import Seal
 from mcpwrap.errors import StateError
-from mcpwrap.files import check_private, ensure_private, locked, replace, sync_folder
+from mcpwrap.files import check_private, ensure_private, locked, reason, replace, sync_folder
 from mcpwrap.policy.commands import commands_of, find_command, verify_command
 from mcpwrap.policy.records import CommandRecord, TrustRecord
 from mcpwrap.policy.sealed import Envelope, decode, open_envelope
@@ -32,12 +32,12 @@ __all__ = [
     "Standing",
     "TrustRecord",
     "TrustStore",
-    "Unsealed",
     "announce_changes",
     "commands_of",
     "digest",
     "find_command",
     "standing",
+    "trust_path",
     "verify_command",
     "warnings_for",
 ]
@@ -58,31 +58,6 @@ def digest(toml: bytes, lock: bytes | None) -> str:
     return known.hexdigest()
 
 
-class Unsealed:
-    """An interim `Seal` that AUTHENTICATES NOTHING: the payload itself is stored, and any program of this user can forge it.
-
-    It stands in until the vault exists and holds the installation's key.
-    """
-
-    def seal(self, kind: str, key: str, payload: bytes) -> bytes:
-        """`payload` as it is."""
-        return payload
-
-    def unseal(self, kind: str, key: str, sealed: bytes) -> bytes:
-        """`sealed` as it is."""
-        return sealed
-
-    def stored(self, kind: str, key: str, sealed: bytes) -> None:
-        """Nothing: an older one counts as well."""
-
-    def revoke(self, kind: str, key: str) -> None:
-        """Nothing: what was taken away counts again when it is put back."""
-
-    def counts(self, kind: str, key: str) -> bool:
-        """False: nothing is counted."""
-        return False
-
-
 class Standing(msgspec.Struct, frozen=True):
     """How the trust in a project stands; `note` says why a record that is there doesn't count, "" else."""
 
@@ -101,7 +76,7 @@ class TrustStore:
 
     def path(self, project: str) -> str:
         """The file of a project's record, whether it exists or not."""
-        return os.path.join(self._folder, hashlib.sha256(project.encode("utf-8", "surrogateescape")).hexdigest() + ".json")
+        return trust_path(self._state, project)
 
     def get(self, project: str) -> TrustRecord | None:
         """The record of the project with the canonical root `project`; None where there is none that counts."""
@@ -140,22 +115,27 @@ class TrustStore:
             try:
                 replace(path, data)
             except OSError as error:
-                raise StateError(f"`{path}` can't be written: {(error.strerror or str(error)).lower()}") from error
+                raise StateError(f"`{path}` can't be written: {reason(error)}") from error
+            self._seal.stored(_KIND, record.project, sealed)
         return record
 
     def remove(self, project: str) -> bool:
-        """Take the project's record away, whatever it is; False where there was none.
+        """Take the project's record away for good, whatever it is; False where there was none.
 
         Raises:
             StateError: it can't be taken away.
         """
+        if os.path.lexists(self.path(project)):
+            # what tightens always works: without the key the file goes, and only a copy put back would count again
+            with suppress(StateError):
+                self._seal.revoke(_KIND, project)
         try:
             os.unlink(self.path(project))
         except FileNotFoundError:
             return False
         except OSError as error:
             raise StateError(
-                f"`{self.path(project)}` can't be taken away: {(error.strerror or str(error)).lower()}",
+                f"`{self.path(project)}` can't be taken away: {reason(error)}",
                 hint="take it away yourself",
             ) from error
         sync_folder(self._folder)
@@ -187,6 +167,11 @@ class TrustStore:
         return record
 
 
+def trust_path(state: str, project: str) -> str:
+    """The file of the record of `project` below the folder `state`, whether it exists or not."""
+    return os.path.join(state, "trust", hashlib.sha256(project.encode("utf-8", "surrogateescape")).hexdigest() + ".json")
+
+
 def standing(store: TrustStore, project_root: str, toml: bytes, lock: bytes | None) -> Standing:
     """Compare what lies there with what was accepted."""
     record, note = store.look(project_root)
@@ -203,7 +188,7 @@ def announce_changes(old: ProjectPolicy | None, new: ProjectPolicy) -> list[Chan
 
 
 def warnings_for(policy: ProjectPolicy) -> list[str]:
-    """`mcpwrap.policy.runners.warnings_for`; `run` never needs it, so it isn't imported there."""
-    from mcpwrap.policy import runners  # noqa: PLC0415 - see above
+    """The warnings of `mcpwrap.policy.review_credentials` and `runners`; `run` never needs them, so they aren't imported there."""
+    from mcpwrap.policy import review_credentials, runners  # noqa: PLC0415 - see above
 
-    return runners.warnings_for(policy)
+    return [*review_credentials.warnings_for(policy), *runners.warnings_for(policy)]

@@ -8,13 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 
+from mcpwrap.core.credentials import LOCAL, Bearer, FromSecret, Network, Profile, Wanted
 from mcpwrap.core.pins import PinnedServer
 from mcpwrap.core.rules import ServerRules
+from mcpwrap.core.seal import NoSeal, Seal
 from mcpwrap.core.visible import spell_out
-from mcpwrap.errors import ConfigError, McpwrapError, UntrustedError
+from mcpwrap.errors import ConfigError, McpwrapError, StateError, UntrustedError, VaultError
+from mcpwrap.identity.logins import Card, LoginStore, card_path, keys_for
+from mcpwrap.identity.secrets import SecretStore
 from mcpwrap.policy.commands import verify_command
 from mcpwrap.policy.executables import resolve_executable
 from mcpwrap.policy.folders import Folders, folders, read_config, read_site, refuse_inside_project
@@ -27,10 +32,11 @@ from mcpwrap.policy.load import (
     load_user,
 )
 from mcpwrap.policy.merge import rules_for
-from mcpwrap.policy.pins import PinStore, pins_of
+from mcpwrap.policy.pins import PinStore, pins_of, pins_path
 from mcpwrap.policy.project import Project, caller_project, find_project, read_project
 from mcpwrap.policy.records import TrustRecord
-from mcpwrap.policy.trust import Standing, TrustStore, Unsealed, standing
+from mcpwrap.policy.trust import Standing, TrustStore, standing, trust_path
+from mcpwrap.runtime.door import Door
 from mcpwrap.runtime.environment import minimal_environment
 from mcpwrap.runtime.words import held, held_by, quoted
 
@@ -71,6 +77,14 @@ class Assessment(msgspec.Struct, frozen=True):
     """the project's name"""
     pinned: PinnedServer | None = None
     others: Mapping[str, str] = {}
+    wanted: tuple[Wanted, ...] = ()
+    """the credentials that the server is to get"""
+    bearer: Bearer = Bearer("", "", "", "")
+    profile: Profile | None = None
+    """what the user's file lends of the login; None where it has no such profile"""
+    network: Network = Network()
+    subject: Mapping[str, Any] = {}
+    """who asks: the login's person, or the operating system's user"""
 
 
 class _Source(msgspec.Struct, frozen=True):
@@ -84,12 +98,12 @@ class _Source(msgspec.Struct, frozen=True):
     changed: bool
 
 
-def assess(asked: Asked) -> Assessment:
-    """Answer for what was `asked`, by the files as they are now."""
-    watched: list[str] = []
+def assess(asked: Asked, door: Door) -> Assessment:
+    """Answer for what was `asked`, by the files as they are now; what is recorded in them counts as `door`'s vault sealed it."""
+    watched: list[str] = [door.places.header]
     about: dict[str, str] = {}
     try:
-        return _assess(asked, watched, about)
+        return _assess(asked, door, watched, about)
     except McpwrapError as error:
         text = str(error) if isinstance(error, _Held) else held_by(asked.name, error)
         return Assessment(
@@ -105,14 +119,16 @@ class _Held(UntrustedError):
     """The session is held; the text is complete."""
 
 
-def _assess(asked: Asked, watched: list[str], about: dict[str, str]) -> Assessment:
+def _assess(asked: Asked, door: Door, watched: list[str], about: dict[str, str]) -> Assessment:
     ours = folders(asked.env)
-    watched += [ours.site_file, os.path.join(ours.config, "config.toml")]
+    user_file = os.path.join(ours.config, "config.toml")
+    watched += [ours.site_file, user_file]
     tightening = _tightening(ours, asked.home)
-    store = TrustStore(ours.state, Unsealed())
-    source = _project_source(asked, ours, store, watched, about)
+    user = next((each for each in tightening if each.file == user_file), _NO_USER_FILE)
+    vault = _Sealed(door, user.vault)
+    source = _project_source(asked, ours, vault, watched, about)
     if source is None or (asked.name not in source.policy.servers):
-        own = _own_source(asked, ours, store, watched, defined=_defines(tightening, asked.name))
+        own = _own_source(asked, ours, vault, watched, defined=_defines(tightening, asked.name))
         if own is None and source is None:
             raise _Held(
                 held(
@@ -137,8 +153,13 @@ def _assess(asked: Asked, watched: list[str], about: dict[str, str]) -> Assessme
     launch = _launch(asked, source, server, argv)
     notice = _notice(asked, source) if source.changed else ""
     rules = rules_for(source.policy, asked.name, tightening, argv)
-    pins = PinStore(ours.state, Unsealed())
+    pins = PinStore(ours.state, door.open(user.vault))
     pinned, others = pins_of(pins, source.record, source.root, asked.name, tuple(source.policy.servers))
+    profile, card = _login(asked, door, user, source, watched)
+    secrets = SecretStore(door.open(user.vault))
+    for each in server.credentials:
+        if isinstance(each.source, FromSecret):
+            watched += secrets.paths(source.root, asked.name, each.source.name)
     return Assessment(
         "",
         notice,
@@ -151,7 +172,83 @@ def _assess(asked: Asked, watched: list[str], about: dict[str, str]) -> Assessme
         source.policy.name,
         pinned,
         others,
+        server.credentials,
+        Bearer(source.root, source.policy.name, asked.name, source.record.digest, card.key if card else ""),
+        profile,
+        user.network,
+        subject_of(card),
     )
+
+
+def subject_of(card: Card | None) -> dict[str, Any]:
+    """Who asks, as conditions and records have it; without a login the operating system's user."""
+    if card is None:
+        return {"issuer": LOCAL, "sub": os_user(), "profile": LOCAL}
+    return {
+        "issuer": card.issuer,
+        "sub": card.sub,
+        "profile": card.profile,
+        **({"email": card.email} if card.email else {}),
+        "groups": list(card.groups),
+        "claims": dict(card.claims),
+    }
+
+
+def os_user() -> str:
+    """The operating system's user, by name where it has one."""
+    try:
+        import pwd  # noqa: PLC0415 - not on Windows
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        return os.environ.get("USERNAME", "") or str(getattr(os, "getuid", int)())
+
+
+_NO_USER_FILE = TighteningPolicy("", False, (), None)
+
+
+class _Sealed:
+    """The seal of what is recorded, opened only where something is."""
+
+    def __init__(self, door: Door, setting: str) -> None:
+        self._door = door
+        self._setting = setting
+
+    def of(self, path: str) -> Seal:
+        """The seal for the record at `path`."""
+        if not os.path.lexists(path):
+            return NoSeal(StateError("nothing is recorded"))
+        try:
+            vault = self._door.open(self._setting)
+            # a ledger that can't be used is no reason to trust again: it wouldn't help
+            vault.counts("", "")
+        except StateError as error:
+            return NoSeal(error)
+        return vault
+
+
+def _login(
+    asked: Asked, door: Door, user: TighteningPolicy, source: _Source, watched: list[str]
+) -> tuple[Profile | None, Card | None]:
+    """The login that a project with an issuer needs: of the first profile of that issuer that is signed in."""
+    issuer = source.policy.issuer
+    if not issuer:
+        return None, None
+    profiles = [profile for profile in user.profiles.values() if profile.issuer == issuer]
+    store = LoginStore(door.open(user.vault))
+    ended: Card | None = None
+    for profile, key in zip((*profiles, None), keys_for(issuer, [profile.name for profile in profiles]), strict=True):
+        watched.append(card_path(door.places.state, key))
+        card = store.card(key)
+        if card is not None and not card.ended:
+            return profile, card
+        ended = ended or card
+    command = f"mcpwrap login {profiles[0].name}" if profiles else f"mcpwrap login --issuer {issuer}"
+    if ended is not None:
+        fact = f"the login at {issuer} has ended: {ended.ended}"
+    else:
+        fact = f"{source.file} wants a login at {issuer}, and nobody is signed in there"
+    raise _Held(held(asked.name, fact, f"run `{command}` in a terminal of their own"))
 
 
 def _tightening(ours: Folders, home: str) -> tuple[TighteningPolicy, ...]:
@@ -168,16 +265,18 @@ def _defines(tightening: tuple[TighteningPolicy, ...], name: str) -> bool:
     return any(t.own_servers is not None and name in t.own_servers.servers for t in tightening)
 
 
-def _project_source(asked: Asked, ours: Folders, store: TrustStore, watched: list[str], about: dict[str, str]) -> _Source | None:
+def _project_source(asked: Asked, ours: Folders, vault: _Sealed, watched: list[str], about: dict[str, str]) -> _Source | None:
     project = find_project(option=asked.project, env=asked.env, cwd=asked.cwd, home=asked.home)
     if project is None:
         return None
     about.update(project=project.root, chosen_by=project.chosen_by)
-    watched += [project.file, os.path.join(project.root, "mcpwrap.lock"), store.path(project.root)]
+    record_file = trust_path(ours.state, project.root)
+    watched += [project.file, os.path.join(project.root, "mcpwrap.lock"), record_file]
     refuse_inside_project(ours, project.root)
     data, lock = _read(project, asked.name)
-    stand = standing(store, project.root, data, lock)
-    record = _accepted(asked.name, stand, os.path.basename(project.file), project.root)
+    seal = vault.of(record_file)
+    stand = standing(TrustStore(ours.state, seal), project.root, data, lock)
+    record = _accepted(asked.name, stand, os.path.basename(project.file), project.root, seal)
     caller = caller_project(cwd=asked.cwd, home=asked.home)
     if caller is not None and caller != project.root and caller not in record.callers:
         raise _Held(
@@ -199,23 +298,28 @@ def _read(project: Project, name: str) -> tuple[bytes, bytes | None]:
         raise ConfigError(f"{project.file} is gone", hint=f"put it back, or take `{name}` out of the client") from error
 
 
-def _own_source(asked: Asked, ours: Folders, store: TrustStore, watched: list[str], *, defined: bool) -> _Source | None:
+def _own_source(asked: Asked, ours: Folders, vault: _Sealed, watched: list[str], *, defined: bool) -> _Source | None:
     """The person's own file, for servers of no project; under the same trust."""
     root = os.path.realpath(ours.config)
+    record_file = trust_path(ours.state, root)
     # for these the pins that a person accepted lie beside the trust, not in a lock
-    watched += [store.path(root), PinStore(ours.state, Unsealed()).path("pins", root, asked.name)]
+    watched += [record_file, pins_path(ours.state, "pins", root, asked.name)]
     if not defined:
         return None
     file = os.path.join(ours.config, "config.toml")
-    stand = standing(store, root, read_config(file), None)
-    record = _accepted(asked.name, stand, file, root)
+    seal = vault.of(record_file)
+    stand = standing(TrustStore(ours.state, seal), root, read_config(file), None)
+    record = _accepted(asked.name, stand, file, root, seal)
     policy = load_user(record.content.encode(), file=file, home=asked.home, root=root).own_servers
     if policy is None or asked.name not in policy.servers:
         raise _Held(held(asked.name, f"the accepted {file} has no [servers.{asked.name}]", f"run `mcpwrap trust --project {root}`"))
     return _Source(root, file, "the user's own file", record, policy, stand.state == "changed")
 
 
-def _accepted(name: str, stand: Standing, file: str, root: str) -> TrustRecord:
+def _accepted(name: str, stand: Standing, file: str, root: str, seal: Seal) -> TrustRecord:
+    if isinstance(seal, NoSeal) and isinstance(seal.error, VaultError):
+        # it may well be trusted: another `trust` wouldn't help
+        raise seal.error
     if stand.state == "untrusted" or stand.record is None:
         raise _Held(
             held(

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from time import monotonic, time
+from typing import Any
 
 import msgspec
 
 from mcpwrap.audit.retention import prune
 from mcpwrap.audit.writer import AuditWriter
+from mcpwrap.core.credentials import Failed, Issued, described
 from mcpwrap.core.entry import Entry
-from mcpwrap.core.events import Event, NoticeChanged, PolicyChanged, ServerStarted, Withheld
+from mcpwrap.core.events import (
+    Event,
+    NoticeChanged,
+    PolicyChanged,
+    RestartDue,
+    RestartForced,
+    ServerBegan,
+    ServerStarted,
+    TokenAwaited,
+    TokenFailed,
+    TokenReady,
+    TokensChanged,
+    Withheld,
+)
 from mcpwrap.core.facts import Facts, NoFacts
 from mcpwrap.core.pins import Learned
 from mcpwrap.core.session import Session
@@ -21,32 +38,34 @@ from mcpwrap.core.world import World
 from mcpwrap.errors import StateError
 from mcpwrap.policy.folders import folders
 from mcpwrap.policy.pins import PinStore
-from mcpwrap.policy.trust import Unsealed
-from mcpwrap.runtime import workdir
+from mcpwrap.runtime import rundir, workdir
 from mcpwrap.runtime.assess import Asked, Assessment
 from mcpwrap.runtime.launch import Launcher
 from mcpwrap.runtime.lifecycle import Exited, GuardianLost, ServerPipes, SpawnFailed
 from mcpwrap.runtime.stderr import say
-from mcpwrap.runtime.words import exited, held
+from mcpwrap.runtime.words import exited, held, without_credential
 
 _ALPHABET = "abcdefghjkmnpqrstvwxyz23456789"
 
 
 class Run:
-    """One run of the shim: the assessment it goes by, its session, its records. `found` is the assessment that `launcher` made."""
+    """One run of the shim: the assessment it goes by, its session, its records.
 
-    def __init__(self, launcher: Launcher, found: Assessment) -> None:
+    `found` is the assessment that `launcher` made; `started` says that the server runs.
+    """
+
+    def __init__(self, launcher: Launcher, found: Assessment, *, started: bool) -> None:
         self._launcher = launcher
         self._name = launcher.asked.name
         self.assessment = found
-        self._launched = found.launch
+        self._launched = (found.launch, _ways(found))
         self.recorder = Recorder(
             AuditWriter(
                 os.path.join(launcher.state, "audit"),
                 shim=launcher.shim,
                 project=found.project,
                 server=self._name,
-                subject={"issuer": "local", "sub": _user()},
+                subject=_recorded(found.subject),
                 policy_digest=found.digest,
             ),
             _opening(launcher.asked, found),
@@ -54,10 +73,23 @@ class Run:
         refs = "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in os.urandom(4))
         self._pinned_kinds: set[str] = set()
         """of what the person was told that it is pinned"""
-        self._subject = {"issuer": "local", "sub": _user()}
+        self._attached: tuple[asyncio.AbstractEventLoop, Callable[[list[Issued | Failed]], None]] | None = None
+        self._starting = not started and not found.hold
+        """the server was never started, and nobody was told so"""
+        self._missing: Failed | None = None
+        """what the running server needs and can't have"""
         self.session = Session(
-            server=self._name, refs=refs, rules=found.rules, hold=found.hold, notice=found.notice, world=self._world(found)
+            server=self._name,
+            refs=refs,
+            rules=found.rules,
+            hold=found.hold,
+            notice=found.notice,
+            world=self._world(found),
+            starting=self._starting,
         )
+        if started and launcher.awaited:
+            self.session.handle(TokenAwaited(monotonic()))
+        launcher.guardian.spared = lambda: launcher.deliveries.pids if launcher.deliveries else ()
 
     def announce(self) -> None:
         """Say on stderr which project counts and what a person should know."""
@@ -70,11 +102,14 @@ class Run:
     def tidy(self) -> None:
         """Clear away what older runs left: records past their time, empty working folders. Called once, beside the traffic."""
         workdir.sweep(self._launcher.state)
+        rundir.sweep(self._launcher.state)
         prune(os.path.join(self._launcher.state, "audit"))
 
     def close(self) -> None:
         """End what this run holds open, and clear up behind the server."""
         self._launcher.guardian.close()
+        if self._launcher.deliveries is not None:
+            self._launcher.deliveries.close()
         self.recorder.close()
         work = self._launcher.work
         if work and not workdir.remove(work):
@@ -89,25 +124,23 @@ class Run:
     def reassess(self, at: float, *, running: bool) -> tuple[list[Event], ServerPipes | None]:
         """What follows from a change."""
         before, found = self.assessment, self._launcher.assess()
+        self._attach_deliveries()
         self.recorder.policy_digest = found.digest
+        if found.subject:
+            self.recorder.subject = _recorded(found.subject)
         if found.hold:
             self.assessment = found
+            self._starting = False
             if found.hold == before.hold:
                 return [], None
             say(found.hold)
             self.note("held", found.hold)
             return [Withheld(found.hold, at)], None
         if not running:
-            pipes, found = self._launcher.start(found)
-            self.assessment = found
-            if found.hold or found.rules is None:
-                return [Withheld(found.hold, at)], None
-            self._launched = found.launch
-            say(f"{self._name} goes on")
-            self.note("started", found.notice)
-            return [NoticeChanged(found.notice, at), ServerStarted(found.rules, at, self._world(found))], pipes
-        if found.launch != self._launched:
-            found = _with_notice(found, "the accepted command changed; it counts when the client starts the server again")
+            return self._start(found, at)
+        if (found.launch, _ways(found)) != self._launched:
+            what = "command or its credentials" if found.wanted or self._launched[1] else "command"
+            found = _with_notice(found, f"the accepted {what} changed; it counts when the client starts the server again")
         self.assessment = found
         events: list[Event] = []
         if found.notice != before.notice:
@@ -115,10 +148,108 @@ class Run:
                 say(found.notice)
                 self.note("waits", found.notice)
             events.append(NoticeChanged(found.notice, at))
-        if found.rules is not None and (found.rules != before.rules or found.pinned != before.pinned):
-            self.note("policy", "other rules or pins count from here on")
+        if found.rules is not None and _judges_otherwise(found, before):
+            self.note("policy", "other rules, pins or another login count from here on")
             events.append(PolicyChanged(found.rules, at, self._world(found)))
         return events, None
+
+    def _start(self, found: Assessment, at: float) -> tuple[list[Event], ServerPipes | None]:
+        """Start the server of a session that waits for it; nothing where a credential isn't there yet."""
+        pipes, found = self._launcher.start(found)
+        self.assessment = found
+        if found.hold or found.rules is None:
+            self._starting = False
+            return [Withheld(found.hold, at)], None
+        if pipes is None:
+            return [], None
+        self._launched = (found.launch, _ways(found))
+        self._missing = None
+        events: list[Event] = [*self._tokens(at), NoticeChanged(found.notice, at)]
+        if self._starting:
+            self._starting = False
+            return [PolicyChanged(found.rules, at, self._world(found)), *events, ServerBegan(at), *self._awaited(at)], pipes
+        say(f"{self._name} goes on")
+        self.note("started", found.notice)
+        return [*events, ServerStarted(found.rules, at, self._world(found)), *self._awaited(at)], pipes
+
+    # credentials
+
+    def attach(self, loop: asyncio.AbstractEventLoop, came: Callable[[list[Issued | Failed]], None]) -> None:
+        """Have credentials fetched on `loop`; `came` is called with each answer."""
+        self._attached = (loop, came)
+        self._attach_deliveries()
+
+    def _attach_deliveries(self) -> None:
+        """They are made with the first credential that is wanted, before there is a loop or long after."""
+        deliveries = self._launcher.deliveries
+        if deliveries is not None and not deliveries.attached and self._attached is not None:
+            deliveries.attach(*self._attached)
+
+    def delivered(self, came: list[Issued | Failed], at: float, *, running: bool) -> tuple[list[Event], ServerPipes | None]:
+        """What follows from credentials that came, or couldn't be had."""
+        deliveries = self._launcher.deliveries
+        if deliveries is None or self.assessment.hold:
+            return [], None
+        self._record(came)
+        missing = deliveries.missing
+        if not running:
+            if deliveries.complete:
+                return self._start(self.assessment, at)
+            if missing is None or self._missing == missing:
+                return [], None
+            self._missing, self._starting = missing, False
+            why = without_credential(self._name, missing)
+            say(why)
+            return [Withheld(why, at)], None
+        events = self._tokens(at)
+        if deliveries.stale and self._missing is not None:
+            # what the server has is over already: nothing reaches it any more
+            events.append(RestartForced(at))
+        if missing is None and not deliveries.awaited:
+            events.append(TokenReady(at))
+        elif missing is not None and missing != self._missing:
+            why = without_credential(self._name, missing)
+            say(why)
+            events.append(TokenFailed(why, at))
+        self._missing = missing
+        if deliveries.stale:
+            events.append(RestartDue(at))
+        return events, None
+
+    def force_in_s(self) -> float | None:
+        """In how many seconds a server with an old credential must be restarted; None where none has one."""
+        deliveries = self._launcher.deliveries
+        return max(0.0, deliveries.force_at - time()) if deliveries is not None and deliveries.stale else None
+
+    def restart(self) -> tuple[ServerPipes | None, str]:
+        """Start the server again, with what is there now; or why it can't be, for a person."""
+        deliveries = self._launcher.deliveries
+        if self.assessment.hold or (deliveries is not None and not deliveries.complete):
+            return None, self.assessment.hold or held(self._name, "its credential ran out before it could be started again")
+        pipes, found = self._launcher.start(self.assessment)
+        self.assessment = found
+        self.note("restarted", "a new credential")
+        return pipes, found.hold
+
+    def _awaited(self, at: float) -> list[Event]:
+        return [TokenAwaited(at)] if self._launcher.awaited else []
+
+    def _tokens(self, at: float) -> list[Event]:
+        deliveries = self._launcher.deliveries
+        return [TokensChanged(deliveries.meta, deliveries.known, at)] if deliveries is not None else []
+
+    def _record(self, came: list[Issued | Failed]) -> None:
+        entries = []
+        for each in came:
+            wanted = next((w for w in self.assessment.wanted if w.name == each.name), None)
+            what = f"{each.name}: {described(wanted)}" if wanted else each.name
+            if isinstance(each, Failed):
+                entries.append(Entry("credential", "", "failed", status="error", note=f"{what}; {each.why}"))
+            else:
+                until = "" if each.expires_at is None else f", until {_instant(each.expires_at)}"
+                entries.append(Entry("credential", "", "issued", status="ok", note=f"{what}{until}"))
+        with suppress(StateError):
+            self.recorder.write(entries)
 
     def note(self, what: str, why: str) -> None:
         """Put into the audit what happened to the session besides its messages; where that fails, calls will say so."""
@@ -127,7 +258,10 @@ class Run:
 
     def learn(self, learned: Learned) -> None:
         """Keep what was seen of the server's definitions: pinned on first sight, else for `mcpwrap pins` to show."""
-        found, pins = self.assessment, PinStore(self._launcher.state, Unsealed())
+        found, vault = self.assessment, self._launcher.door.vault
+        if vault is None:  # (no session was ever live without)
+            return
+        pins = PinStore(self._launcher.state, vault)
         try:
             if learned.first_sight:
                 pins.remember(found.project, self._name, learned)
@@ -148,11 +282,11 @@ class Run:
             from mcpwrap.runtime.facts import FileFacts  # noqa: PLC0415 - few policies have conditions
 
             facts = FileFacts(found.launch.cwd if found.launch else None)
-        return World(facts, self._subject, found.name, self._launcher.shim, found.pinned, found.others, _now)
+        return World(facts, found.subject, found.name, self._launcher.shim, found.pinned, found.others, _now)
 
     def why_exited(self, gone: Exited | SpawnFailed | GuardianLost, tail: str, *, early: bool) -> str:
         """The words for a person when the server is gone."""
-        launch = self._launched
+        launch = self._launched[0]
         if isinstance(gone, SpawnFailed):
             return held(self._name, f"the server can't be started: {gone.message}", "mend that")
         if isinstance(gone, GuardianLost):
@@ -161,7 +295,7 @@ class Run:
         return exited(
             self._name,
             how,
-            tail,
+            self._launcher.deliveries.redacted(tail) if self._launcher.deliveries is not None else tail,
             early=early,
             withheld=launch.withheld if launch else (),
             place=launch.place if launch else "",
@@ -200,6 +334,16 @@ class Recorder:
     def policy_digest(self, digest: str) -> None:
         self._writer.policy_digest = digest
 
+    @property
+    def subject(self) -> Mapping[str, str]:
+        """Who asks, as records have it."""
+        return self._writer.subject
+
+    @subject.setter
+    def subject(self, subject: Mapping[str, str]) -> None:
+        if subject != self._writer.subject:
+            self._writer.subject = subject
+
     def close(self) -> None:
         """Close the file."""
         self._writer.close()
@@ -228,10 +372,19 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _user() -> str:
-    try:
-        import pwd  # noqa: PLC0415 - not on Windows
+def _instant(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
-        return pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):
-        return os.environ.get("USERNAME", "") or str(getattr(os, "getuid", int)())
+
+def _recorded(subject: Mapping[str, Any]) -> dict[str, str]:
+    """What the audit keeps of who asks (POLICY.md §6)."""
+    return {name: str(subject[name]) for name in ("issuer", "sub", "email") if subject.get(name)}
+
+
+def _ways(found: Assessment) -> frozenset[tuple[str, str]]:
+    """The variables that a server's credentials are delivered by: they are as they were when it started."""
+    return frozenset((each.name, each.via) for each in found.wanted)
+
+
+def _judges_otherwise(found: Assessment, before: Assessment) -> bool:
+    return (found.rules, found.pinned, found.subject) != (before.rules, before.pinned, before.subject)

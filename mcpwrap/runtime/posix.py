@@ -8,7 +8,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from mcpwrap.runtime import guardian, prctl, proctable, wire
 
@@ -38,6 +38,10 @@ class Guardian:
         self._lost = False
         self._reaped = False
         self._adopting = False
+        self.server_pid = 0
+        """the server's process, 0 while none runs"""
+        self.spared: Callable[[], Collection[int]] = tuple
+        """children of ours in sessions of their own that aren't the server's"""
 
     @classmethod
     def start(cls) -> Guardian:
@@ -102,6 +106,7 @@ class Guardian:
         ended = self._fill()
         while (message := self._take()) is not None:
             found.append(message)
+            self.server_pid = message.pid if isinstance(message, Started) else 0
         if ended:
             self._lost = True
             self._clean_up()
@@ -210,7 +215,7 @@ class Guardian:
         self._reap(end)  # orphans are handed on before a dead process can be reaped
         killed: set[int] = set()
         while self._adopting and time.monotonic() < end:
-            found = proctable.foreign_children(os.getpid(), os.getsid(0))
+            found = proctable.foreign_children(os.getpid(), os.getsid(0)).difference(self.spared())
             killed |= found
             for pid in found:
                 with contextlib.suppress(OSError):  # gone

@@ -14,6 +14,9 @@ import sys
 Row = tuple[int, int, int]
 """Process, parent, session."""
 
+_DEEPEST = 512
+"""Generations that are followed; trees are some ten deep, and a table that changes while it is read could be a circle."""
+
 
 def descendants(root: int, session: int = 0) -> set[int]:
     """All living processes below ``root``, and all of ``session`` (0: none) with what is below them; not ``root``."""
@@ -49,6 +52,29 @@ def foreign_children(root: int, session: int) -> set[int]:
             found.add(pid)
             found |= descendants(pid)
     return found
+
+
+def is_below(pid: int, root: int) -> bool:
+    """True where `pid` is `root` or descends from it."""
+    parents = {row[0]: row[1] for row in _rows()}
+    for _ in range(_DEEPEST):
+        if pid == root:
+            return True
+        if pid not in parents:
+            return False
+        pid = parents[pid]
+    return False
+
+
+def alive(pid: int) -> bool:
+    """True where there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _rows() -> list[Row]:

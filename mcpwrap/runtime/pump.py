@@ -18,15 +18,9 @@ from time import monotonic
 from typing import Any, Final, Protocol
 
 from mcpwrap.core import commands as c
+from mcpwrap.core.credentials import Failed, Issued
 from mcpwrap.core.entry import Entry
-from mcpwrap.core.events import (
-    ClientGone,
-    ClientLine,
-    Event,
-    RecordFailed,
-    ServerExited,
-    ServerLine,
-)
+from mcpwrap.core.events import ClientGone, ClientLine, Event, RecordFailed, ServerExited, ServerLine
 from mcpwrap.core.framing import FramingError, LineReader
 from mcpwrap.core.pins import Learned
 from mcpwrap.core.session import Session
@@ -35,6 +29,7 @@ from mcpwrap.errors import StateError
 from mcpwrap.runtime.channels import Input, Output
 from mcpwrap.runtime.lifecycle import Exited, GuardianLost, ServerPipes, SpawnFailed
 from mcpwrap.runtime.process import Guardian
+from mcpwrap.runtime.restarts import Restarting, Restarts
 from mcpwrap.runtime.stderr import ServerStderr, say
 
 TERM_AFTER_S: Final = 1.0
@@ -66,7 +61,7 @@ class Recorder(Protocol):
     def write(self, entries: Sequence[Entry]) -> None: ...
 
 
-class Control(Protocol):
+class Control(Restarting, Protocol):
     """What the pump asks of its surroundings."""
 
     def changed(self) -> bool:
@@ -75,6 +70,14 @@ class Control(Protocol):
 
     def reassess(self, at: float, *, running: bool) -> tuple[list[Event], ServerPipes | None]:
         """What follows from a change; the pipes of a server where one was started."""
+        ...
+
+    def attach(self, loop: asyncio.AbstractEventLoop, came: Callable[[list[Issued | Failed]], None]) -> None:
+        """Have credentials fetched on `loop`; `came` is called with each answer."""
+        ...
+
+    def delivered(self, came: list[Issued | Failed], at: float, *, running: bool) -> tuple[list[Event], ServerPipes | None]:
+        """What follows from credentials that came, or couldn't be had; the pipes of a server where one was started."""
         ...
 
     def why_exited(self, exited: Exited | SpawnFailed | GuardianLost, tail: str, *, early: bool) -> str:
@@ -112,6 +115,9 @@ class Pump:
         self._server_out: Output | None = None
         self._server_stderr: ServerStderr | None = None
         self._stopping = False
+        self._restarts = Restarts(
+            self._loop, session, control, act=self._act, attach=self._attach, stop=self._stop_server, server=lambda: self._server_in
+        )
         self._unguarded = False
         self._hung_up = False
         self._fault: Exception | None = None
@@ -135,6 +141,7 @@ class Pump:
         if pipes is not None:
             self._attach(pipes)
         self._loop.call_later(WATCH_S, self._watch)
+        self._control.attach(self._loop, self._delivered)
         try:
             await self._done.wait()
         finally:
@@ -221,7 +228,10 @@ class Pump:
                 say(spell_out(command.text))  # type: ignore[union-attr]
             elif kind is c.Learn:
                 self._control.learn(command.learned)  # type: ignore[union-attr]
+            elif kind is c.RestartServer:
+                self._restarts.begin()
             else:
+                self._restarts.drop()
                 self._stop_server()
         if permits and not self._record(entries):
             self._without_records(found, entries)
@@ -326,6 +336,8 @@ class Pump:
         self._guardian.kill_all()
         if self._ending:
             self._finish()
+        elif self._restarts.restarting:
+            self._restarts.respawn()
         elif not stopped:
             why = self._control.why_exited(event, tail, early=not self._answered)
             say(why)
@@ -333,6 +345,29 @@ class Pump:
             self._carry_out(self._session.handle(ServerExited(why, monotonic())))
         elif self._session.held:
             self._looked_at = 0.0
+
+    # credentials, and a server that gets new ones
+
+    def _delivered(self, came: list[Issued | Failed]) -> None:
+        """Something was fetched, or couldn't be."""
+        if self._ending or self._unguarded:
+            return
+        self._follow(*self._control.delivered(came, monotonic(), running=self._running))
+
+    def _follow(self, events: list[Event], pipes: ServerPipes | None) -> None:
+        if pipes is not None:
+            self._attach(pipes)
+        for event in events:
+            self._act(event)
+        self._restarts.look()
+
+    def _act(self, event: Event) -> None:
+        self._carry_out(self._session.handle(event))
+
+    @property
+    def _running(self) -> bool:
+        """True where a server runs, or is being started again."""
+        return self._server_in is not None or self._restarts.restarting
 
     # what decides changes
 
@@ -349,11 +384,7 @@ class Pump:
         self._looked_at = at
         if self._unguarded or not self._control.changed() or (self._stopping and self._server_in is not None):
             return
-        events, pipes = self._control.reassess(at, running=self._server_in is not None)
-        if pipes is not None:
-            self._attach(pipes)
-        for event in events:
-            self._carry_out(self._session.handle(event))
+        self._follow(*self._control.reassess(at, running=self._running))
 
     # the end
 

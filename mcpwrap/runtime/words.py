@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from mcpwrap.core.credentials import Failed
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError
 
@@ -62,6 +63,15 @@ def exited(
     if not missed:
         remedy = f"look whether it needs one of them; then {remedy}"
     return held(server, f"{fact}. The client passed {listed}; the policy doesn't let it through", remedy)
+
+
+def without_credential(server: str, failed: Failed) -> str:
+    """The text of a session whose server can't have a credential."""
+    fact = f"{failed.name} can't be had: {failed.why}"
+    if failed.retry_s is not None and not failed.hint:
+        return held(server, f"{fact}. mcpwrap tries again by itself")
+    remedy = f"run `{failed.hint}` in a terminal of their own" if failed.hint.startswith("mcpwrap ") else failed.hint
+    return held(server, fact, remedy)
 
 
 def mentions(text: str, name: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from mcpwrap.files import ensure_private
+from mcpwrap.runtime.proctable import alive
 
 
 def make(state: str, shim: str) -> str:
@@ -34,7 +35,7 @@ def sweep(state: str) -> None:
         return
     for name in names:
         pid = name.partition("-")[0]
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdigit() and not alive(int(pid)):
             remove(os.path.join(parent, name))
 
 
@@ -44,14 +45,4 @@ def remove(path: str) -> bool:
         os.rmdir(path)
     except OSError:
         return not os.path.isdir(path)
-    return True
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
     return True

@@ -13,9 +13,10 @@ from typing import Any
 from mcpwrap.policy.folders import folders
 from mcpwrap.policy.load import load_project
 from mcpwrap.policy.project import find_project, read_project
-from mcpwrap.policy.trust import TrustRecord, TrustStore, Unsealed, commands_of, digest
+from mcpwrap.policy.trust import TrustRecord, TrustStore, commands_of, digest
 from tests.attacks.shim import DEADLINE_S, Message, Shim
 from tests.project import ACCEPTED, Project, toml
+from tests.vaults import vault_of
 
 SERVER = Path(__file__).with_name("server.py")
 NAME = "lab"
@@ -89,7 +90,7 @@ class Arena:
             "2026-01-01T00:00:00+00:00",
             0,
         )
-        TrustStore(folders(env).state, Unsealed()).put(record)
+        TrustStore(folders(env).state, vault_of(env)).put(record)
         ACCEPTED[record.digest] = record.content
 
     def set_up(self, script: Message | None = None, rules: str = RULES, *, more: str = "") -> None:

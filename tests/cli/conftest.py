@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.person import Person
 from tests.project import Project
+from tests.vaults import setting_of
 
 FILE = """\
 version = 1
@@ -37,7 +38,7 @@ At = Callable[..., Person]
 @pytest.fixture
 def shop(project: Project, user_config: Path) -> Project:
     """A project with `FILE`, nothing trusted, and no leave for scripts."""
-    user_config.unlink()
+    user_config.write_text(setting_of(project.env))
     project.write(FILE)
     return project
 

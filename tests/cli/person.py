@@ -6,6 +6,7 @@ import codecs
 import os
 import select
 import subprocess
+import termios
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,6 +65,11 @@ class Person:
     def types(self, text: str) -> None:
         """Type `text` and a return."""
         os.write(self._fd, text.encode() + b"\n")
+
+    @property
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed."""
+        return bool(termios.tcgetattr(self._fd)[3] & termios.ECHO)
 
     def hangs_up(self) -> None:
         """Close the terminal."""

@@ -33,6 +33,7 @@ def test_programs_get_all_of_it(project: Project) -> None:
         "file": str(project.root / "mcpwrap.toml"),
         "project": str(project.root),
         "trust": "untrusted",
+        "issuer": "",
         "errors": [],
         "warnings": [],
         "servers": [
@@ -42,6 +43,7 @@ def test_programs_get_all_of_it(project: Project) -> None:
                 "cwd": None,
                 "env": {"LOG_LEVEL": "info"},
                 "inherit_env": ["HTTPS_PROXY"],
+                "credentials": [],
                 "line": 3,
             }
         ],
@@ -158,3 +160,30 @@ args.pth = { glob = "**/.env" }
         "files: `move_file` in `deny` matches no tool that the server has; did you mean `read_file`? (mcpwrap.toml:10)",
         "files: no tool that this rule matches has an argument `pth`; did you mean `path`? (mcpwrap.toml:18)",
     ]
+
+
+def test_what_a_server_receives_is_there_for_programs(project: Project) -> None:
+    project.write(
+        '[login]\nissuer = "https://login.example.com"\n[servers.f]\nallow = ["x"]\n[servers.f.credentials]\n'
+        'A = { login = { resource = "https://api.example.com", scope = ["r"] } }\nB = { secret = "b", via = "file" }\n'
+        'C = { minted = {}, via = "helper" }\n'
+    )
+    facts = json.loads(project.mcpwrap("check", "--json").stdout)
+    assert facts["issuer"] == "https://login.example.com"
+    assert facts["servers"][0]["credentials"] == [
+        {"name": "A", "source": {"type": "login", "resource": "https://api.example.com", "scope": ["r"]}, "via": "env"},
+        {"name": "B", "source": {"type": "secret", "name": "b"}, "via": "file"},
+        {"name": "C", "source": {"type": "minted", "scope": [], "ttl_s": 120}, "via": "helper"},
+    ]
+
+
+def test_what_no_profile_of_the_persons_own_file_lends_is_warned_of(project: Project, user_config: Path) -> None:
+    project.write(
+        '[login]\nissuer = "https://login.example.com"\n[servers.f]\nallow = ["x"]\n[servers.f.credentials]\n'
+        'A = { login = { resource = "https://api.example.com" } }\n'
+    )
+    user_config.write_text('[profiles.work]\nissuer = "https://login.example.com"\nresources = []\n')
+    assert (
+        "warning: f: `A` will be refused: of your own file [profiles.work] doesn't lend https://api.example.com (mcpwrap.toml:6)\n"
+        in project.mcpwrap("check").stdout
+    )

@@ -18,9 +18,9 @@ from mcpwrap.policy.folders import folders
 from mcpwrap.policy.lock import Entry as LockEntry
 from mcpwrap.policy.lock import Lock, render
 from mcpwrap.policy.pins import PinStore
-from mcpwrap.policy.trust import Unsealed
 from tests.cli.conftest import FILE, plain
 from tests.project import Project
+from tests.vaults import vault_of
 
 
 @pytest.fixture
@@ -96,10 +96,10 @@ def test_the_steps_that_are_named_do_let_it_run(accepted: Project) -> None:
 
 
 def test_a_denial_of_the_persons_own_file_says_that_the_project_cannot_undo_it(accepted: Project, user_config: Path) -> None:
-    user_config.write_text('[servers."*"]\ndeny = ["read_*"]\n')
+    user_config.write_text(user_config.read_text() + '[servers."*"]\ndeny = ["read_*"]\n')
     code, text = explain(accepted, "files", "read_file")
     assert code == 4
-    assert f"{user_config}:2  deny  deny" in text
+    assert f"{user_config}:6  deny  deny" in text
     assert 'add "!read_file" to the `deny` that has "read_*", ' in text
     assert "it tightens from outside; the project's file can't undo it" in text
     assert "mcpwrap trust" not in text
@@ -439,7 +439,7 @@ def test_what_changed_since_it_was_pinned_is_denied_by_what_was_seen(project: Pr
     project.trust()
     items: dict[Kind, dict[str, Json]] = {"tool": {"read_file": {"name": "read_file", "description": "new"}}}
     state = folders({**os.environ, "HOME": str(project.home)}).state
-    PinStore(state, Unsealed()).note_seen(str(project.root), "files", Learned(items=items, complete=frozenset({"tool"})))
+    PinStore(state, vault_of(project.env)).note_seen(str(project.root), "files", Learned(items=items, complete=frozenset({"tool"})))
     code, text = explain(project, "files", "read_file")
     assert code == 4
     assert "the tool `read_file`: its definition is not the one that was accepted" in text

@@ -127,6 +127,25 @@ def test_a_starting_file_allows_what_reads_and_asks_for_the_rest(project: Projec
     project.trust()
 
 
+def test_a_key_of_the_person_that_the_server_may_want_is_shown_as_a_credential_and_not_handed_over(
+    project: Project, serve: Serve
+) -> None:
+    ended = subprocess.run(
+        [project.command, "init", "--yes", "notes", "--", *serve(tools=[])],
+        cwd=project.root,
+        env={**project.env, "NOTES_API_KEY": "hunter2hunter2", "OTHER_API_KEY": "x"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    )
+    text = (project.root / "mcpwrap.toml").read_text()
+    assert "# NOTES_API_KEY from the vault, once `mcpwrap secret set notes NOTES_API_KEY` keeps it:\n" in text
+    assert '# credentials.NOTES_API_KEY = { secret = "NOTES_API_KEY" }\n' in text
+    assert "OTHER_API_KEY" not in text
+    assert "hunter2" not in text + ended.stdout + ended.stderr
+
+
 def test_all_pages_of_all_lists_are_asked_for(project: Project, serve: Serve) -> None:
     command = serve(
         page=2,

@@ -335,7 +335,6 @@ def test_below_the_client_of_a_running_shim_nothing_is_trusted(shop: Project) ->
 
 def test_no_audit_no_trust(shop: Project, at_terminal: At) -> None:
     state = shop.home / ".local" / "state" / "mcpwrap"
-    state.mkdir(parents=True, mode=0o700)
     (state / "audit").write_text("not a folder")
     with at_terminal("trust") as person:
         person.reads("[y/N] ")
@@ -395,7 +394,7 @@ def test_a_pair_of_projects_is_shown_and_recorded(trusted: Project, at_terminal:
 
 
 def test_the_persons_own_servers_are_trusted_like_a_project(shop: Project, user_config: Path, at_terminal: At) -> None:
-    user_config.write_text('[servers.mine]\ncommand = ["/bin/sh", "-c", "exit 0"]\nallow = ["*"]\n')
+    user_config.write_text(user_config.read_text() + '[servers.mine]\ncommand = ["/bin/sh", "-c", "exit 0"]\nallow = ["*"]\n')
     with at_terminal("trust", "--project", str(user_config.parent)) as person:
         assert "\nmine  " in person.reads("[y/N] ")
         person.types("y")

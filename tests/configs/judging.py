@@ -16,7 +16,7 @@ FILE = "mcpwrap.toml"
 
 def names() -> list[str]:
     """The servers that have a project file in `configs`."""
-    return sorted(folder.name for folder in CONFIGS.iterdir() if folder.is_dir())
+    return sorted(folder.name for folder in CONFIGS.iterdir() if folder.is_dir() and folder.name != "examples")
 
 
 def text_of(name: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mcpwrap.core.credentials import FromSecret
+from mcpwrap.core.redact import sounds_secret
 from mcpwrap.core.rules import Outcome
 from mcpwrap.policy.runners import warnings_for
 from tests.configs.judging import FILE, judged, load, names, text_of, unmet
@@ -64,6 +66,20 @@ def test_it_runs_an_exact_version_from_a_registry_that_everybody_has(name: str, 
     assert command is not None
     assert command[0] in RUNNERS
     assert warnings_for(policy) == []
+
+
+@each
+def test_no_key_comes_from_the_clients_environment_and_each_says_how_it_is_set(name: str, tmp_path: Path, home: Path) -> None:
+    server = load(text_of(name), tmp_path, home).servers[name]
+    assert [variable for variable in server.inherit_env if sounds_secret(variable)] == []
+    for wanted in server.credentials:
+        assert isinstance(wanted.source, FromSecret)
+        assert f"`mcpwrap secret set {name} {wanted.source.name}` keeps it" in text_of(name)
+
+
+def test_the_servers_with_an_account_have_a_credential(tmp_path: Path, home: Path) -> None:
+    with_one = {name for name in names() if load(text_of(name), tmp_path, home).servers[name].credentials}
+    assert with_one == {"github", "postgres", "slack"}
 
 
 @each

@@ -1,6 +1,7 @@
 """The project files in `configs` in front of the real servers: what they show, let through and refuse, through the real command.
 
-The command of a file fetches its server from a registry; here the same server stands in for it as it was installed before.
+The command of a file fetches its server from a registry; here the same server stands in for it as it was installed before. What it
+receives from the vault comes from the client's environment here: nobody is there who could have set it.
 """
 
 from __future__ import annotations
@@ -168,9 +169,10 @@ CASES = {
 
 
 def put_in_place(project: Project, name: str, argv: tuple[str, ...]) -> str:
-    """The file of `name` with the installed server for its command, which only replaces what fetches it."""
+    """The file of `name` with the installed server for its command, which only replaces what fetches it, and no need of a vault."""
     text, count = re.subn(r"(?ms)^command = \[.*?\]$", lambda _: f"command = {toml(argv)}", text_of(name))
     assert count == 1
+    text = re.sub(r"(?m)^credentials\.(\w+) = \{ secret = .*$", r'inherit_env = ["\1"]', text)
     project.write(text)
     return text
 

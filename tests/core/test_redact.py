@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from mcpwrap.core.redact import REDACTED, SHORTENED, redact
+from mcpwrap.core.redact import KNOWN_KEPT, REDACTED, SHORTENED, Known, redact
+from mcpwrap.secret import Secret
 
 SECRETS = [
     "ghp_" + "a1" * 18,
@@ -125,3 +126,45 @@ def test_what_was_given_is_not_changed() -> None:
 def test_no_text_makes_redaction_slow(text: str) -> None:
     """A megabyte each; a search from every place to the end would take minutes, and the test's deadline would say so."""
     redact(text, whole=True)
+
+
+def test_what_was_delivered_is_redacted_by_its_value_under_any_key_and_inside_of_anything() -> None:
+    known = Known([Secret("s3cret-value"), Secret("s3cret-value-and-more"), Secret("7 chars")])
+    value = {"a": "x s3cret-value y", "b": ["s3cret-value-and-more"], "s3cret-value": 1, "c": "7 chars", "d": 12345678}
+    expected = {"a": "x [redacted] y", "b": [REDACTED], "[redacted]": 1, "c": "7 chars", "d": 12345678}
+    assert redact(value, whole=True, known=known) == expected
+    assert redact(value, whole=True) == value
+    assert repr(known) == "Known(2)"
+
+
+def test_a_secret_on_the_edge_of_what_is_kept_leaves_no_head_behind() -> None:
+    long = "s3cret" + "x" * 1000
+    for before in (0, 200, SHORTENED - 8, SHORTENED - 4, SHORTENED, 500):
+        shown = redact("y" * before + long, whole=False, known=Known([Secret(long)]))
+        assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("tell s3cret-v", "tell [redacted]"),
+        ("s3cret-v", REDACTED),
+        ("tell s3cret-", "tell s3cret-"),
+        ("s3cret-v but no more", "s3cret-v but no more"),
+        ("s3cret-v s3cret-va", "s3cret-v [redacted]"),
+        ("short", "short"),
+    ],
+)
+def test_the_beginning_of_a_secret_is_redacted_where_a_text_ends_in_it(text: str, shown: str) -> None:
+    assert Known([Secret("s3cret-value-of-mine")]).redacted(text) == shown
+
+
+def test_as_many_secrets_as_are_kept_are_known_and_the_newest_of_them() -> None:
+    secrets = [Secret(f"secret-number-{number:03}") for number in range(KNOWN_KEPT + 1)]
+    known = Known()
+    for secret in secrets:
+        known = known.and_before([secret])
+    assert known.redacted("secret-number-000") == "secret-number-000"
+    for secret in secrets[1:]:
+        assert known.redacted(f"a {secret.reveal()}") == "a [redacted]"
+    assert known.and_before([secrets[-1]]).redacted(secrets[1].reveal()) == REDACTED

@@ -8,6 +8,7 @@
     ** text                               a line on stderr that holds the text
     == exited the server died             what happened besides (see `Playbook._event`)
     ## ends the server
+    %% ends the server and starts the next one
 
 All that goes out between two inputs stands there, in order, and nothing else does. A message is written as
 
@@ -24,25 +25,43 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from mcpwrap.core.commands import Announce, Command, Learn, Record, StopServer, ToClient, ToServer
+from mcpwrap.core.commands import Announce, Command, Learn, Record, RestartServer, StopServer, ToClient, ToServer
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.events import (
     ClientGone,
     ClientLine,
+    DrainOver,
     Event,
     NoticeChanged,
     PolicyChanged,
     RecordFailed,
+    RestartDue,
+    RestartForced,
+    ServerBegan,
     ServerExited,
     ServerLine,
+    ServerRestarted,
     ServerStarted,
+    TokenFailed,
+    TokenReady,
+    TokensChanged,
     Withheld,
 )
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.core.session import Session
+from mcpwrap.secret import Secret
+
+_BARE: Mapping[str, Callable[[float], Event]] = {
+    "began": ServerBegan,
+    "due": RestartDue,
+    "forced": RestartForced,
+    "drained": DrainOver,
+    "restarted": ServerRestarted,
+    "tokens_ready": TokenReady,
+}
 
 MODERN_META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -142,9 +161,15 @@ class Playbook:
     """One session that transcripts are played on. `policies` are the rules that ``==`` lines name."""
 
     def __init__(
-        self, rules: ServerRules | None, *, hold: str = "", notice: str = "", policies: Mapping[str, ServerRules] | None = None
+        self,
+        rules: ServerRules | None,
+        *,
+        hold: str = "",
+        notice: str = "",
+        policies: Mapping[str, ServerRules] | None = None,
+        starting: bool = False,
     ) -> None:
-        self.session = Session(server="files", refs="r", rules=rules, hold=hold, notice=notice)
+        self.session = Session(server="files", refs="r", rules=rules, hold=hold, notice=notice, starting=starting)
         self.policies = {"same": rules, **(policies or {})}
         self.records: list[Entry] = []
         """all records so far"""
@@ -175,6 +200,15 @@ class Playbook:
                 return RecordFailed(tuple(rest.split()), "the disk is full", 2.0)
             case "gone":
                 return ClientGone(2.0)
+            case "began" | "due" | "forced" | "drained" | "restarted" | "tokens_ready":
+                return _BARE[word](2.0)
+            case "tokenless":
+                return TokenFailed(rest, 2.0)
+            case "tokens":
+                # NAME=VALUE goes with each request, a bare VALUE is known
+                said = [each.partition("=") for each in rest.split()]
+                meta = {name: Secret(value) for name, equals, value in said if equals}
+                return TokensChanged(meta, tuple(Secret(value) for value, equals, _ in said if not equals), 2.0)
             case "started" | "policy":
                 rules = self.policies[rest]
                 assert rules is not None
@@ -206,7 +240,7 @@ def _blocks(transcript: str) -> list[tuple[list[str], list[str]]]:
         if mark in (">>", "<<", "=="):
             blocks.append(([line], []))
         else:
-            assert mark in ("->", "<-", "!!", "**", "##"), f"unknown mark: {line}"
+            assert mark in ("->", "<-", "!!", "**", "##", "%%"), f"unknown mark: {line}"
             blocks[-1][1].append(line)
     return blocks
 
@@ -226,8 +260,8 @@ class Told:
 
 def _expected(line: str) -> tuple[str, Any]:
     mark, text = line[:2], line[2:].strip()
-    if mark == "##":
-        return "##", ""
+    if mark in ("##", "%%"):
+        return mark, ""
     if mark == "**":
         return "**", Told(text)
     return mark, text[1:] if text.startswith("|") else read_message(text)
@@ -243,6 +277,8 @@ def _sent(command: Command) -> tuple[str, Any]:
             return "**", text
         case StopServer():
             return "##", ""
+        case RestartServer():
+            return "%%", ""
         case Learn():
             raise AssertionError("what was learned isn't sent")
         case Record():

@@ -100,13 +100,13 @@ def test_a_persons_file_that_says_nothing_means_the_keyring_no_profile_and_no_pr
 
 @pytest.mark.parametrize("table", ["login", "vault", "network", "profiles"])
 def test_the_administrators_file_has_none_of_them(table: str) -> None:
-    with pytest.raises(ConfigError, match=f"unknown key `{table}`"):
+    with pytest.raises(ConfigError, match=f"`{table}` can't stand here"):
         site(f"[{table}]")
 
 
 @pytest.mark.parametrize("table", ["vault", "network", "profiles"])
 def test_a_projects_file_chooses_neither_vault_nor_network_nor_profile(table: str) -> None:
-    with pytest.raises(ConfigError, match=f"unknown key `{table}`"):
+    with pytest.raises(ConfigError, match=f"`{table}` can't stand here: it belongs to the person's own config.toml"):
         project(f"[{table}]")
 
 
@@ -131,6 +131,7 @@ MISTAKES = {
     ),
     X + 'secret = "a"\nlogin = {}': ("2:1", "a credential has exactly one of", "take the others out"),
     X + 'secret = ""': ("2:1", "`secret` can't be empty", ""),
+    X + 'secret = "-a"': ("2:1", "`-a` isn't a secret's name", ""),
     X + 'secret = "hunter 2"': ("2:1", "`hunter 2` isn't a secret's name", ""),
     X + 'secert = "a"': ("2:1", "unknown key `secert`", "did you mean `secret`?"),
     X + 'secret = "a"\nvia = "environment"': ("3:1", "`environment` isn't one of `env`, `file`, `helper`, `meta`", ""),
@@ -191,6 +192,11 @@ MISTAKES = {
     '[servers.f]\nenv = { X_FILE = "a" }\n' + X + 'secret = "a"\nvia = "file"': (
         "3:1",
         "`X_FILE` would come from two places: `env` and the credential `X`",
+        "take one of the two",
+    ),
+    '[servers.f]\nenv = { X = "/a" }\n' + X + 'secret = "a"\nvia = "file"': (
+        "3:1",
+        "`X` would come from two places: `env` and the credential `X`",
         "take one of the two",
     ),
     X + 'secret = "a"\nvia = "file"\n[servers.f.credentials.X_FILE]\nsecret = "b"': (
@@ -342,6 +348,23 @@ def test_no_credential_takes_the_name_of_a_variable_that_changes_how_programs_ru
         spelled = spell(name.removesuffix("*") + rest)  # type: ignore[operator]
         with pytest.raises(ConfigError, match=f"`{spelled}` can't be a credential"):
             project(f'[servers.f.credentials.{spelled}]\nsecret = "a"')
+
+
+KEPT = ("PATH", "HOME", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "PYTHONPATH", "NODE_OPTIONS", "BASH_ENV", "MCPWRAP_PROJECT")
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_the_best_known_of_them_are_kept(name: str) -> None:
+    for via in ("env", "file", "helper", "meta"):
+        with pytest.raises(ConfigError, match="can't be a credential"):
+            project(f'[servers.f.credentials.{name}]\nsecret = "a"\nvia = "{via}"')
+
+
+def test_what_would_be_delivered_as_a_kept_name_is_kept_too() -> None:
+    files = [name.removesuffix("_FILE") for name in CHANGES_PROGRAMS.split() if name.endswith("_FILE")]
+    assert files == ["SSL_CERT"]
+    with pytest.raises(ConfigError, match="`SSL_CERT` can't be a credential"):
+        project('[servers.f.credentials.SSL_CERT]\nsecret = "a"\nvia = "file"')
 
 
 def test_a_name_that_only_begins_like_a_kept_one_is_free() -> None:

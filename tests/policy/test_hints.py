@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcpwrap.errors import ConfigError
+from mcpwrap.policy import hints
 from mcpwrap.policy.load import load_project
 
 RULE = '[[servers.f.rules]]\ndeny = ["a"]\n'
@@ -65,3 +66,26 @@ def test_a_file_in_another_encoding_is_told_with_what_to_do() -> None:
     with pytest.raises(ConfigError) as caught:
         load_project("version = 1".encode("utf-16"), file="mcpwrap.toml", root="/p", home="/h")
     assert caught.value.hint == "save it as UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("https://a b.example", "take the spaces out"),
+        (
+            "https://\u0430.example",
+            "write the host in ASCII, as its certificate has it (`xn--…`): other letters may look like those you know",
+        ),
+        ("login.example.com/x", "write the whole URL, such as `https://login.example.com/x`"),
+        ("//login.example.com", "write the whole URL, such as `https://login.example.com`"),
+        ("urn:x:y", ""),
+        ("https://a.example#x?y", "take the fragment (`#…`) out"),
+        ("https://a.example/?x", "take the query (`?…`) out"),
+        ("https://a@b.example/c", "take the user's name before the `@` out"),
+        ("http://a.example", "write `https://…`; `http` is for `localhost`, `127.0.0.1` and `[::1]` only"),
+        ("https://a.example:99999", ""),
+        ("ftp://a.example", ""),
+    ],
+)
+def test_a_url_that_is_none_is_told_with_its_fault(text: str, hint: str) -> None:
+    assert hints.for_url(text) == hint

@@ -17,7 +17,7 @@ from mcpwrap.policy.drift import accept, offer_digest, state_of
 from mcpwrap.policy.lock import Entry, Lock, render
 from mcpwrap.policy.pins import PinStore, others_of, pins_of
 from mcpwrap.policy.records import TrustRecord
-from mcpwrap.policy.trust import Unsealed
+from tests.vaults import Unsealed
 
 ROOT = "/src/shop"
 Def = dict[str, Any]

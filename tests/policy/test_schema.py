@@ -181,3 +181,58 @@ def test_the_schema_takes_a_small_rule_exactly_where_the_check_does(keys: dict[s
         assert not fits(text), error
     else:
         assert fits(text)
+
+
+URLS = ['"https://a.example"', '"http://[::1]:80/x"', '"https://a.example:65535/?x=1"', '"https://a.example:65536"', '""']
+URLS += [
+    '"https://a.example/%2"',
+    '"https://a.example/%2F"',
+    '"https://a_b.example"',
+    '"https://a.example#"',
+]
+CREDENTIAL: dict[str, st.SearchStrategy[str]] = {
+    "login": st.sampled_from(["{}", "{ scope = [] }", '{ scope = ["a b"] }', '{ audience = "x" }', "7"])
+    | st.sampled_from(URLS).map(lambda url: f"{{ resource = {url} }}"),
+    "secret": st.sampled_from(['"a"', '"a b"', '"-a"', '""', f'"{"a" * 128}"', f'"{"a" * 129}"', "[]"]),
+    "minted": st.sampled_from(
+        ["{}", "{ ttl_s = 5 }", "{ ttl_s = 4 }", "{ ttl_s = 300 }", "{ ttl_s = 301 }", "{ ttl_s = 5.5 }", "true"]
+    ),
+    "via": st.sampled_from(['"env"', '"file"', '"helper"', '"meta"', '"header"', '"ENV"', "1"]),
+    "header": st.just('"Authorization"'),
+}
+PROFILE: dict[str, st.SearchStrategy[str]] = {
+    "issuer": st.sampled_from(URLS),
+    "client_id": st.sampled_from(['"a"', '"a b"', '""', f'"{"a" * 513}"']),
+    "flow": st.sampled_from(['"browser"', '"device"', '"client-credentials"', '"password"']),
+    "resources": st.sampled_from(["[]", '"https://a.example"', '["https://a.example"]', '["a"]']),
+    "scopes": st.sampled_from(["[]", '["a"]', '["\\u00e9"]', "[1]"]),
+}
+
+
+def some(keys: dict[str, st.SearchStrategy[str]]) -> st.SearchStrategy[dict[str, str]]:
+    return st.sets(st.sampled_from(sorted(keys))).flatmap(lambda names: st.fixed_dictionaries({key: keys[key] for key in names}))
+
+
+@given(
+    keys=some(CREDENTIAL),
+    name=st.sampled_from(["X", "x_1", "PATH", "path", "LC_ALL", "LD_X", "MCPWRAP_X", "SSL_CERT", "1X", "X-Y", "NODE_OPTIONSX"]),
+)
+def test_the_schema_takes_a_credential_exactly_where_the_check_does(keys: dict[str, str], name: str) -> None:
+    text = "\n".join([f"[servers.f.credentials.{name}]", *(f"{key} = {value}" for key, value in keys.items())])
+    try:
+        load_project(text.encode(), file="f", root="/s", home="/h")
+    except ConfigError as error:
+        assert not fits(text), error
+    else:
+        assert fits(text)
+
+
+@given(keys=some(PROFILE), name=st.sampled_from(["work", "local", "LOCAL", "locals", '"a b"']))
+def test_the_schema_takes_a_profile_exactly_where_the_check_does(keys: dict[str, str], name: str) -> None:
+    text = "\n".join([f"[profiles.{name}]", *(f"{key} = {value}" for key, value in keys.items())])
+    try:
+        load_user(text.encode(), file="f", home="/h")
+    except ConfigError as error:
+        assert not fits(text, "user"), error
+    else:
+        assert fits(text, "user")

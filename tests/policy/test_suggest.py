@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mcpwrap.core.credentials import FromSecret, Wanted
 from mcpwrap.core.rules import Outcome
 from mcpwrap.core.visible import INVISIBLE
 from mcpwrap.policy.load import load_project, rules_for
@@ -16,6 +17,7 @@ from mcpwrap.policy.suggest import (
     advise_resources,
     advise_tools,
     definition,
+    keys_for,
     name_for,
     portable,
     suggest,
@@ -150,3 +152,32 @@ def test_a_definition_that_hides_something_is_not_allowed() -> None:
     [advice] = advise_tools([{"name": "read_a", "description": "x\u202ey"}])
     assert advice.effect is Outcome.ASK
     assert "stays hidden until `mcpwrap pins accept`" in advice.why
+
+
+@pytest.mark.parametrize(
+    ("inherit_env", "variables", "keys"),
+    [
+        ((), ["GITHUB_TOKEN", "PATH"], ("GITHUB_TOKEN",)),
+        ((), ["github_personal_access_token"], ("github_personal_access_token",)),
+        ((), ["SLACK_TOKEN", "API_KEY", "MCP_SERVER_TOKEN", "GITHUB_WORKSPACE", "GIT_TOKEN"], ()),
+        (("API_KEY", "TZ"), ["GITHUB_TOKEN"], ("API_KEY", "GITHUB_TOKEN")),
+        ((), ["GITHUB_TOKEN()", "GITHUB TOKEN", "GITHUB_TOKEN\n", "1GITHUB_TOKEN", "GITHUB_TOKEN_" + "S" * 128], ()),
+        ((), ["MCPWRAP_GITHUB_TOKEN", "LD_GITHUB_TOKEN"], ()),
+        ((), [f"GITHUB_{i}_TOKEN" for i in range(9)], ("GITHUB_0_TOKEN", "GITHUB_1_TOKEN", "GITHUB_2_TOKEN")),
+    ],
+)
+def test_keys_of_the_person_that_sound_like_the_servers_are_found(
+    inherit_env: tuple[str, ...], variables: list[str], keys: tuple[str, ...]
+) -> None:
+    command = ["npx", "-y", "@modelcontextprotocol/server-github@2025.4.8"]
+    assert keys_for("hub", command, inherit_env, variables) == keys
+
+
+def test_a_key_is_suggested_in_a_comment_that_is_a_credential_once_it_is_none() -> None:
+    text = suggest("hub", ["/bin/x"], Offered("t"), inherit_env=["B_TOKEN"], keys=["A_TOKEN", "B_TOKEN"]).text
+    assert "# A_TOKEN from the vault, once `mcpwrap secret set hub A_TOKEN` keeps it:\n" in text
+    assert "# B_TOKEN from the vault instead of `inherit_env`, once `mcpwrap secret set hub B_TOKEN` keeps it:\n" in text
+    assert load_project(text.encode(), file="f", root="/p", home="/h").servers["hub"].credentials == ()
+    used = text.replace("# credentials.", "credentials.").replace('inherit_env = ["B_TOKEN"]\n', "")
+    found = load_project(used.encode(), file="f", root="/p", home="/h").servers["hub"].credentials
+    assert found == (Wanted("A_TOKEN", FromSecret("A_TOKEN")), Wanted("B_TOKEN", FromSecret("B_TOKEN")))

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from mcpwrap.errors import StateError
-from mcpwrap.policy.trust import CommandRecord, TrustRecord, TrustStore, Unsealed, digest, standing
+from mcpwrap.policy.trust import CommandRecord, TrustRecord, TrustStore, digest, standing
+from tests.vaults import Unsealed
 
 ROOT = "/src/shop"
 TOML = "version = 1\n"

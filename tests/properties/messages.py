@@ -11,19 +11,28 @@ from mcpwrap.core.commands import Command
 from mcpwrap.core.events import (
     ClientGone,
     ClientLine,
+    DrainOver,
     Event,
     NoticeChanged,
     PolicyChanged,
     RecordFailed,
+    RestartDue,
+    RestartForced,
+    ServerBegan,
     ServerExited,
     ServerLine,
+    ServerRestarted,
     ServerStarted,
+    TokenFailed,
+    TokenReady,
+    TokensChanged,
     Withheld,
 )
+from mcpwrap.core.meta import CAPABILITIES_KEY, SUBSCRIPTION_KEY, VERSION_KEY
 from mcpwrap.core.methods import LEGACY, TABLE
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.core.session import Session
-from mcpwrap.core.state import CAPABILITIES_KEY, SUBSCRIPTION_KEY, VERSION_KEY
+from mcpwrap.secret import Secret
 from tests.playbooks.policy import CLOSED, OPEN, policy
 
 SOME = policy(
@@ -36,9 +45,11 @@ SOME = policy(
 POLICIES = (OPEN, CLOSED, SOME)
 policies: st.SearchStrategy[ServerRules] = st.sampled_from(POLICIES)
 
+TOKEN = "a-token-that-was-delivered"
+
 # a few ids and names only, so that messages meet
 
-ids = st.sampled_from([0, 1, 2, "1", "x", "mcpwrap-initialize", "mcpwrap-discover"])
+ids = st.sampled_from([0, 1, 2, "1", "x", "mcpwrap-initialize", "mcpwrap-discover", "mcpwrap-again-1"])
 odd = st.sampled_from([None, True, 1.0, [], {}, [[1]], {"a": 1}, "", 10**30, "\ud800", -0.0])
 names = st.sampled_from(["a", "ab", "ac", "b", "c", "k", "mcpwrap_status", "mcpwrap_x", ""])
 uris = st.sampled_from(["f:/a/x", "f:/a/b", "f:/a/../b", "f:/c", "f:/a/%2e%2e/b", "f:/a/{p}"])
@@ -211,6 +222,10 @@ other_events: st.SearchStrategy[Event] = st.one_of(
     st.builds(NoticeChanged, st.sampled_from(["", "n"]), st.just(2.0)),
     st.builds(RecordFailed, st.lists(st.sampled_from(["r1", "r2", "r3"])).map(tuple), st.just("full"), st.just(2.0)),
     st.builds(ClientGone, st.just(2.0)),
+    st.builds(TokenFailed, st.just("no login"), st.just(2.0)),
+    st.builds(TokenReady, st.just(2.0)),
+    st.builds(TokensChanged, st.sampled_from([{}, {"API": Secret(TOKEN)}]), st.just((Secret(TOKEN),)), st.just(2.0)),
+    *(st.builds(each, st.just(2.0)) for each in (RestartDue, RestartForced, DrainOver, ServerRestarted, ServerBegan)),
 )
 
 
@@ -218,7 +233,7 @@ other_events: st.SearchStrategy[Event] = st.one_of(
 def all_events(draw: st.DrawFn) -> list[Event]:
     """Lines, and everything else that happens, in any order."""
     events = draw(line_events())
-    for event in draw(st.lists(other_events, max_size=3)):
+    for event in draw(st.lists(other_events, max_size=5)):
         events.insert(draw(st.integers(0, len(events))), event)
     return events
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from mcpwrap.core.commands import Command, Record, ToClient, ToServer
 from mcpwrap.core.events import ClientLine, Event, ServerLine
 from mcpwrap.core.jsonrpc import Error, Notification, Request, Result, WireError, encode, id_key, parse
+from mcpwrap.core.meta import VERSION_KEY
 from mcpwrap.core.methods import TABLE, Matched, lookup
 from mcpwrap.core.rules import ServerRules
-from mcpwrap.core.state import VERSION_KEY
 from tests.playbooks.policy import policy
-from tests.properties.messages import POLICIES, all_events, line_events, names, play, policies, session
+from tests.properties.messages import POLICIES, TOKEN, all_events, line_events, names, play, policies, session
 
 CLIENT_ROWS = {row.name: row for row in TABLE if row.sender == "client"}
 SERVER_ROWS = {row.name: row for row in TABLE if row.sender == "server"}
@@ -49,16 +49,21 @@ def received(event: Event) -> list[Any]:
     return [m for m in (parsed if isinstance(parsed, list) else [parsed]) if not isinstance(m, WireError)]
 
 
-@given(policies, all_events(), st.booleans(), st.booleans())
+@given(policies, all_events(), st.booleans(), st.booleans(), st.booleans())
 @example(
-    POLICIES[0], [ClientLine(b'{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{"taskId":[]}}', 0.0)], False, False
+    POLICIES[0],
+    [ClientLine(b'{"jsonrpc":"2.0","method":"notifications/tasks/status","params":{"taskId":[]}}', 0.0)],
+    False,
+    False,
+    False,
 )
 def test_whatever_happens_in_whatever_order_nothing_is_raised(
-    rules: ServerRules, events: list[Event], held: bool, noted: bool
+    rules: ServerRules, events: list[Event], held: bool, noted: bool, starting: bool
 ) -> None:
-    on = session(rules, hold="held back" if held else "", notice="a change waits" if noted else "")
+    on = session(rules, hold="held back" if held else "", notice="a change waits" if noted else "", starting=starting)
     for _, commands in play(on, events):
         for command in commands:
+            assert isinstance(command, ToServer) or TOKEN not in repr(command)
             if isinstance(command, ToServer | ToClient):
                 assert b"\n" not in command.line
                 assert b"\r" not in command.line

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from mcpwrap.core.commands import Announce, ToClient, ToServer
 from mcpwrap.core.events import ClientLine, ServerLine
+from mcpwrap.core.meta import CAPABILITIES_KEY, VERSION_KEY
 from mcpwrap.core.methods import LEGACY, MODERN, TABLE, Matched
 from mcpwrap.core.session import Session
-from mcpwrap.core.state import CAPABILITIES_KEY, VERSION_KEY
 from tests.playbooks.policy import OPEN
 from tests.properties.messages import values
 

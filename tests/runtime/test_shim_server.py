@@ -251,7 +251,7 @@ def test_a_typo_in_the_users_file_holds_the_session_until_it_is_mended(arena: Ar
         shim.wait_for_method("notifications/tools/list_changed")
         text = held_text(shim)
         assert "unknown key `denny`" in text
-        assert f"{user_config}:4" in text
+        assert f"{user_config}:6" in text
         assert "did you mean `deny`?" in text
         user_config.write_text(good, encoding="utf-8")
         shim.wait_for_stderr("lab goes on")

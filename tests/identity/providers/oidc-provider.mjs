@@ -125,6 +125,11 @@ function redirectedWrongly(response) {
   };
 }
 
+function keptBack(response, ms) {
+  const end = response.end.bind(response);
+  response.end = (...rest) => { setTimeout(() => end(...rest), ms); return response; };
+}
+
 server.on('request', async (request, response) => {
   const { pathname } = new URL(request.url, issuer);
   if (pathname === '/-/state') return answer(response, 200, count);
@@ -142,6 +147,7 @@ server.on('request', async (request, response) => {
   }
   if (pathname.startsWith('/.well-known/')) return metadata(request, response);
   if ('iss' in switches) redirectedWrongly(response);
+  if (at(switches.late)) keptBack(response, switches.late_ms);
   return handle(request, response);
 });
 
