@@ -18,7 +18,7 @@ from tests.cli.conftest import PLAIN
 from tests.cli.person import Person
 from tests.identity.providers import browser
 from tests.identity.providers.browser import Browser
-from tests.identity.providers.oidc import API, Provider, running
+from tests.identity.providers.oidc import API, Provider, Setup, running
 from tests.project import COMMAND_DEADLINE_S, Project
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -381,3 +381,101 @@ def test_no_secret_of_a_login_is_seen_anywhere(run: Run, provider: Provider, pro
     outputs += [path.read_bytes().decode("latin-1") for path in project.home.rglob("*") if path.is_file()]
     for canary in canaries:
         assert not [text for text in outputs if canary in text]
+
+
+def test_a_secret_and_a_passphrase_come_in_without_arguments_and_are_never_seen(
+    project: Project, user_config: Path, run_bare: Run
+) -> None:
+    secret, passphrase = "canary-secret-of-the-client", "canary-of-a-passphrase"
+    ci = {
+        "client_id": "ci",
+        "client_secret": secret,
+        "grant_types": ["client_credentials"],
+        "redirect_uris": [],
+        "response_types": [],
+    }
+    outputs: list[str] = []
+
+    def mcpwrap(*args: str, stdin: str = "") -> str:
+        ended = run_bare(*args, stdin=stdin, MCPWRAP_PASSPHRASE=passphrase, MCPWRAP_DEBUG="1")
+        outputs.extend([ended.stdout, ended.stderr])
+        return good(ended)
+
+    with running(Setup(clients=[ci])) as provider:
+        mcpwrap("vault", "init", "--passphrase")
+        profile(user_config, provider, "ci", client_id="ci", flow="client-credentials", resources=[API], scopes=["repo:read"])
+        told = mcpwrap("login", "ci", stdin=f"{secret}\n")
+        assert told.endswith("Signed in as ci. Renews by itself; key behind a passphrase.\n")
+        # it is kept: the next time nobody has to give it
+        [login] = [json.loads(mcpwrap("login", "ci", "--json"))]
+        assert (login["sub"], login["refreshable"], login["resources"]) == ("ci", True, [API])
+        wrong = run_bare("login", "ci", "--client-secret", stdin="canary-of-another", MCPWRAP_PASSPHRASE=passphrase)
+        assert "invalid_client" in wrong.stderr
+        outputs.extend([wrong.stdout, wrong.stderr])
+        mcpwrap("status", "--json")
+        mcpwrap("log", "--json")
+        mcpwrap("logout")
+    outputs += [path.read_bytes().decode("latin-1") for path in project.home.rglob("*") if path.is_file()]
+    for canary in (secret, passphrase, "canary-of-another"):
+        assert not [text for text in outputs if canary in text]
+
+
+@pytest.fixture
+def run_bare(project: Project, outside: Path, tmp_path: Path) -> Run:
+    """As `run`, before there is a vault."""
+
+    def one(*args: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [project.command, *args],
+            cwd=outside,
+            env=environment(project, tmp_path, **env),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_DEADLINE_S,
+            check=False,
+        )
+
+    return one
+
+
+def test_a_vault_that_doesnt_open_is_said_before_any_browser_opens(run: Run, project: Project, provider: Provider) -> None:
+    (project.home / "vault.key").unlink()
+    before = provider.state()["requests"]
+    ended = run("login", "--issuer", provider.issuer)
+    assert ended.returncode == 1
+    assert "vault.key" in ended.stderr
+    assert "browser" not in ended.stdout
+    assert provider.state()["requests"] == before
+
+
+def test_a_logout_works_with_a_file_that_cant_be_read(run: Run, provider: Provider, config: Path) -> None:
+    good(run("login", "--issuer", provider.issuer))
+    config.write_text("broken = [")
+    assert good(run("logout")).startswith(f"wiped the login of {provider.issuer} here;")
+
+
+def test_a_login_that_cant_be_renewed_says_when_it_ends(run: Run, provider: Provider) -> None:
+    provider.switch(metadata={"scopes_supported": ["openid", "email"]})
+    told = good(run("login", "--issuer", provider.issuer, "--client-id", "mcpwrap"))
+    assert re.search(
+        rf"Signed in as ann@acme\.example\. It ends at \d\d:\d\d: {re.escape(provider.issuer)} gave no refresh token\.", told
+    )
+    assert re.search(r"until \d\d:\d\d, and can't be renewed", good(run("status")))
+
+
+def test_a_script_accepts_no_place_for_a_code_at_another_host(run: Run, provider: Provider) -> None:
+    provider.switch(
+        down=["/device/auth"],
+        status=200,
+        answer={"device_code": "d", "user_code": "A", "verification_uri": "https://evil.example/"},
+    )
+    ended = run("login", "--issuer", provider.issuer, "--client-id", "mcpwrap", "--device")
+    assert ended.returncode == 1
+    assert "the place for the code was not accepted" in ended.stderr
+
+
+def test_profiles_are_completed(run: Run, provider: Provider, config: Path) -> None:
+    profile(config, provider, "work")
+    told = good(run(_MCPWRAP_COMPLETE="bash_complete", COMP_WORDS="mcpwrap login ", COMP_CWORD="2"))
+    assert {"plain,local", "plain,work"} <= set(told.split())

@@ -267,3 +267,11 @@ def test_without_the_vaults_key_the_files_are_found_and_taken_away(
     monkeypatch.setattr(os, "unlink", refuse)
     with pytest.raises(StateError, match="can't be taken away: permission denied"):
         wipe(places, key_of("work", provider.issuer))
+
+
+def test_each_flow_is_the_one_that_was_asked_for(provider: Honest) -> None:
+    provider.provider.routes["/device"] = say({"error": "unauthorized_client"}, 400)
+    with pytest.raises(ProviderSaid, match="unauthorized_client"):
+        provider.signs_in(flow="device")
+    with pytest.raises(LoginError, match="client-credentials needs"):
+        provider.signs_in(flow="client-credentials", wish=Wish())
