@@ -44,9 +44,10 @@ def test_a_project_that_nobody_trusted_says_what_to_do(project: Project) -> None
         == """\
 SHOP   untrusted   ROOT/mcpwrap.toml
   files   /bin/sh -c 'exit 0' ROOT   not seen yet
+vault  its key lies in KEY
 today  0 calls
 next   mcpwrap trust
-""".replace("ROOT   not", _shortened(project) + "   not")
+""".replace("KEY", str(project.home / ".local/share/mcpwrap/vault.key")).replace("ROOT   not", _shortened(project) + "   not")
     )
 
 
