@@ -53,12 +53,8 @@ class Provider:
         """Make it misbehave, in place of what was set before; without any it behaves again.
 
         `late=[PATH…]` with `late_ms` does what it is asked and keeps the answer back; `down=[PATH…]` with `status`, `answer`,
-<<<<<<< HEAD
         `headers`; `hangs=[PATH…]` never answers; `iss=TEXT|None` in the redirect to the client; `no_s256=True`;
         `metadata={…}` overrides what discovery says; `without=[NAME…]` takes away from it.
-=======
-        `headers`; `hangs=[PATH…]` never answers; `iss=TEXT|None` in the redirect to the client; `no_s256=True`; `metadata={…}` overrides what discovery says; `without=[NAME…]` takes away from it.
->>>>>>> login
         """
         self._ask("/-/switch", json.dumps(switches).encode())
 
@@ -68,11 +64,7 @@ class Provider:
         return bool(self._ask("/token/introspection", form, "application/x-www-form-urlencoded")["active"])
 
     def _ask(self, path: str, data: bytes | None = None, kind: str = "application/json") -> dict[str, Any]:
-<<<<<<< HEAD
-        request = urllib.request.Request(self.issuer + path, data, {"Content-Type": kind})  # noqa: S310 - loopback
-=======
         request = urllib.request.Request(self.issuer + path, data, {"Content-Type": kind})  # noqa: S310 - our own, on loopback
->>>>>>> login
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=_DEADLINE_S) as answer:
             found: dict[str, Any] = json.load(answer)
             return found
