@@ -163,7 +163,12 @@ class PinStore:
         try:
             check_private(self._folder)
             envelope = open_envelope(path, RECORD_LIMIT)
-            payload = self._seal.unseal(what, _key(project, server), envelope.sealed)
+            try:
+                payload = self._seal.unseal(what, _key(project, server), envelope.sealed)
+            except StateError:
+                # it may have been read while the next one was stored
+                envelope = open_envelope(path, RECORD_LIMIT)
+                payload = self._seal.unseal(what, _key(project, server), envelope.sealed)
             tree = exact.read(payload)
             # what is sealed was written here, and by this version or an older one
             if tree["project"] != project or tree["server"] != server:

@@ -85,12 +85,20 @@ class TrustStore:
     def look(self, project: str) -> tuple[TrustRecord | None, str]:
         """As `get`, and why a record that is there doesn't count ("" where there is none, or it does)."""
         path = self.path(project)
+        before: Envelope | None = None
         try:
-            check_private(self._folder)
-            envelope = open_envelope(path, RECORD_LIMIT)
-            if envelope.project != project:
-                raise StateError("it is another project's")
-            return self._unseal(envelope), ""
+            while True:
+                check_private(self._folder)
+                envelope = open_envelope(path, RECORD_LIMIT)
+                if envelope.project != project:
+                    raise StateError("it is another project's")
+                try:
+                    return self._unseal(envelope), ""
+                except StateError:
+                    # one that was read while the next one was stored isn't an old one put back
+                    if envelope == before:
+                        raise
+                    before = envelope
         except StateError as error:
             if not os.path.lexists(path):
                 return None, ""

@@ -241,7 +241,8 @@ def _login(
         watched.append(card_path(door.places.state, key))
         card = store.card(key)
         if card is not None and not card.ended:
-            return profile, card
+            # (a login that was made without a profile lends no more than the person's profile of this issuer does)
+            return profile or next(iter(profiles), None), card
         ended = ended or card
     command = f"mcpwrap login {profiles[0].name}" if profiles else f"mcpwrap login --issuer {issuer}"
     if ended is not None:

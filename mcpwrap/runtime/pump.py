@@ -212,7 +212,7 @@ class Pump:
         entries: list[Entry] = []
         to_server: list[bytes] = []
         to_client: list[bytes] = []
-        permits = False
+        permits = restart = False
         for command in found:
             kind = type(command)
             if kind is c.Record:
@@ -229,7 +229,7 @@ class Pump:
             elif kind is c.Learn:
                 self._control.learn(command.learned)  # type: ignore[union-attr]
             elif kind is c.RestartServer:
-                self._restarts.begin()
+                restart = True
             else:
                 self._restarts.drop()
                 self._stop_server()
@@ -242,6 +242,9 @@ class Pump:
             self._client_out.send(to_client)
         if entries and not permits:
             self._record(entries)
+        if restart:
+            # (what goes to the old process is with it)
+            self._restarts.begin()
 
     def _record(self, entries: list[Entry]) -> bool:
         try:

@@ -36,13 +36,17 @@ class Desk:
 
     def define(self, credentials: str, *, more: str = "", head: str = "") -> None:
         """Write the project's file with these credentials, and trust it."""
+        self.write(credentials, more=more, head=head)
+        self.project.trust()
+
+    def write(self, credentials: str, *, more: str = "", head: str = "") -> None:
+        """Write the project's file with these credentials."""
         argv = [sys.executable, "-I", str(SERVER), str(self.log)]
         env = {"DESK_COMMAND": str(self.project.command), "DESK_NAME": NAME}
         self.project.write(
             f'version = 1\n{head}\n[servers.{NAME}]\ncommand = {toml(argv)}\nenv = {toml(env)}\nallow = ["*"]\n'
             f'{more}\n[servers.{NAME}.resources]\nallow = ["*"]\n{credentials}\n'
         )
-        self.project.trust()
 
     def minted(self, via: str, ttl_s: int = 5) -> str:
         """The table of a minted token."""

@@ -71,6 +71,12 @@ def call(params: dict[str, Any]) -> dict[str, Any]:
     arguments = params.get("arguments") or {}
     SEEN["calls"] += 1
     try:
+        if params["name"] == "silent":
+            return {
+                "content": [
+                    {"type": "text", "text": f"{len(token(arguments.get('way', 'env'), params.get('_meta') or {}))} characters"}
+                ]
+            }
         if params["name"] == "shown":
             return {"content": [{"type": "text", "text": shown(arguments.get("way", "env"), params.get("_meta") or {})}]}
         found = claims(arguments.get("way", "env"), params.get("_meta") or {})
@@ -97,7 +103,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             info = {"_meta": {"io.modelcontextprotocol/serverInfo": {"name": "tokens", "version": "1"}}}
             return {"result": {**kind, "supportedVersions": [MODERN], **about, **caching, **info}}
         case "tools/list":
-            tools = [{"name": name, "inputSchema": {"type": "object"}} for name in ("whoami", "slow", "shown")]
+            tools = [{"name": name, "inputSchema": {"type": "object"}} for name in ("whoami", "slow", "shown", "silent")]
             return {"result": {**kind, "tools": tools, **caching}}
         case "tools/call":
             return {"result": {**kind, **call(params)}}

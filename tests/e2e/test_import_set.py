@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.lines import Lines
 from tests.e2e.sessions import Talk, initialize
 from tests.project import Launch, Project, Server
 
 HEAVY = {"mcp", "mcp_types", "pydantic", "keyring", "jwt", "cryptography", "rich", "click", "textual", "re2", "celpy"}
+HEAVY |= {"httpx2", "jeepney", "secretstorage", "tomlkit"}
+
+MINTED = '[servers.plain.credentials.AGENT_TOKEN]\nminted = {{ ttl_s = 120 }}\nvia = "{via}"\n'
 
 RECORDER = """\
 import sys
@@ -22,11 +27,13 @@ sys.addaudithook(_record)
 """A `sitecustomize`: writes down each import when it happens, so that it counts however the process ends."""
 
 
-def test_the_way_of_a_call_imports_nothing_heavy(project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize("via", ["", "env", "file", "helper", "meta"])
+def test_the_way_of_a_call_imports_nothing_heavy(project: Project, tmp_path: Path, via: str) -> None:
     imports = tmp_path / "imports.txt"
     (tmp_path / "sitecustomize.py").write_text(RECORDER.format(path=str(imports)), encoding="utf-8")
     server = Server("plain", (sys.executable, str(Path(__file__).with_name("plain_server.py"))))
-    project.define(server, rules='allow = ["e*"]\nlog = ["echo"]')
+    credential = MINTED.format(via=via) if via else ""
+    project.define(server, rules=f'allow = ["e*"]\nlog = ["echo"]\n{credential}')
     launch = project.behind(server)
     recorded = Launch(launch.argv, {**launch.env, "PYTHONPATH": str(tmp_path)}, launch.cwd)
     with Lines(recorded) as lines:
