@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mcpwrap.errors import StateError, VaultError
-from mcpwrap.identity.logins import CARD_LIMIT, AccessToken, Card, LoginSecrets, LoginStore, access_key, card_path, key_of
+from mcpwrap.identity.logins import CARD_LIMIT, AccessToken, Card, LoginSecrets, LoginStore, access_key, card_path, key_of, keys_for
 from mcpwrap.identity.vault import Places
 from tests.identity.vaults import again, new_vault
 
@@ -158,3 +158,7 @@ def test_a_card_that_is_stored_while_the_one_before_is_read_counts(store: LoginS
 
     monkeypatch.setattr(store._vault, "unseal", meanwhile)
     assert store.card(CARD.key) == newer
+
+
+def test_a_profiles_login_goes_before_the_one_without(store: LoginStore) -> None:
+    assert keys_for(ISSUER, ("work", "home")) == (key_of("work", ISSUER), key_of("home", ISSUER), key_of("", ISSUER))

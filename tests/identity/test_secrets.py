@@ -136,3 +136,12 @@ def test_a_grant_that_is_taken_back_while_it_is_listed_is_not_listed(store: Secr
     store.grant(SHOP, "git", "TOKEN", OTHER, "git")
     monkeypatch.setattr(store._vault, "get", lambda item: None)
     assert store.list()[0].lent == ()
+
+
+def test_a_change_shows_in_one_of_two_files(store: SecretStore) -> None:
+    own, lent = map(Path, store.paths(OTHER, "git", "TOKEN"))
+    assert not own.exists() and not lent.exists()
+    store.grant(SHOP, "git", "TOKEN", OTHER, "git")
+    assert lent.exists() and not own.exists()
+    store.set(OTHER, "git", "TOKEN", Secret("mine"))
+    assert own.exists()
