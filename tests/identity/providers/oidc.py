@@ -53,7 +53,8 @@ class Provider:
         """Make it misbehave, in place of what was set before; without any it behaves again.
 
         `late=[PATH…]` with `late_ms` does what it is asked and keeps the answer back; `down=[PATH…]` with `status`, `answer`,
-        `headers`; `hangs=[PATH…]` never answers; `iss=TEXT|None` in the redirect to the client; `no_s256=True`; `metadata={…}` overrides what discovery says; `without=[NAME…]` takes away from it.
+        `headers`; `hangs=[PATH…]` never answers; `iss=TEXT|None` in the redirect to the client; `no_s256=True`; `metadata={…}`
+        overrides what discovery says; `without=[NAME…]` takes away from it.
         """
         self._ask("/-/switch", json.dumps(switches).encode())
 
