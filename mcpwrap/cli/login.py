@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import threading
@@ -209,8 +210,8 @@ class _Screen:
         threading.Thread(target=self._open, args=(url,), daemon=True).start()
 
     def waiting(self, left_s: float) -> None:
-        minutes = int(left_s // 60) + 1
-        if self._minutes not in (0, minutes):
+        minutes = math.ceil(left_s / 60)
+        if self._minutes not in (0, minutes) and minutes > 0:
             self.show(f"Still waiting, {minutes} more minute{'s' if minutes > 1 else ''}; Ctrl-C ends it.")
         self._minutes = minutes
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from mcpwrap.secret import Secret
 from tests.cli.conftest import PLAIN
 from tests.cli.person import Person
 from tests.identity.providers import browser
@@ -479,3 +480,34 @@ def test_profiles_are_completed(run: Run, provider: Provider, config: Path) -> N
     profile(config, provider, "work")
     told = good(run(_MCPWRAP_COMPLETE="bash_complete", COMP_WORDS="mcpwrap login ", COMP_CWORD="2"))
     assert {"plain,local", "plain,work"} <= set(told.split())
+
+
+def test_the_wait_for_a_browser_is_told_minute_by_minute() -> None:
+    from mcpwrap.cli.here import Here
+    from mcpwrap.cli.identity import Meant
+    from mcpwrap.cli.login import _Screen
+    from mcpwrap.core.credentials import Profile
+
+    shown: list[str] = []
+
+    class Quiet:
+        scripted = False
+
+        def show(self, text: str) -> None:
+            shown.append(text)
+
+        def confirm(self, question: str) -> bool:
+            return True
+
+        def hidden(self, question: str) -> Secret:
+            return Secret("")
+
+    screen = _Screen(Here.now(), Quiet(), Meant(Profile("", "https://a.example")), browser=True, quiet=False)
+    for left_s in range(300, -1, -1):
+        screen.waiting(float(left_s))
+    assert shown == [
+        "Still waiting, 4 more minutes; Ctrl-C ends it.",
+        "Still waiting, 3 more minutes; Ctrl-C ends it.",
+        "Still waiting, 2 more minutes; Ctrl-C ends it.",
+        "Still waiting, 1 more minute; Ctrl-C ends it.",
+    ]

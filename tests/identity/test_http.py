@@ -93,12 +93,15 @@ def test_the_environment_chooses_neither_proxy_nor_certificates_nor_passwords(
     provider: Scripted, monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        monkeypatch.setenv(name, provider.issuer)
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere")
     (home / ".netrc").write_text("default login x password y\n")
     provider.routes["/x"] = say({"a": 1})
     with client(Network()) as http:
         assert get_json(http, f"{provider.issuer}/x") == {"a": 1}
+        # (an address of this machine that a proxy would be asked for)
+        with pytest.raises(ProviderDown, match="can't be reached: connection refused"):
+            get_json(http, "https://127.0.0.2:9/")
     assert "authorization" not in provider.seen[0].headers
 
 

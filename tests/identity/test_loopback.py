@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import struct
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -178,3 +179,13 @@ def test_where_nothing_can_listen_the_way_without_is_named(monkeypatch: pytest.M
     with pytest.raises(LoginError, match=r"nothing can listen on 127\.0\.0\.1: permission denied") as caught:
         Listener()
     assert caught.value.hint == "mcpwrap login --device"
+
+
+def test_a_browser_that_breaks_off_is_forgotten() -> None:
+    with Waiting() as door:
+        connection = door.open()
+        connection.sendall(b"GET /")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()  # with a reset
+        assert door.get(f"?code=good&state={STATE}").startswith("HTTP/1.1 200")
+        assert door.answer() is not None
