@@ -223,20 +223,18 @@ def test_an_error_with_escapes_is_spelled_out(provider: Honest) -> None:
     assert "\x1b" not in str(refused(provider, "another issuer"))
 
 
-def test_a_host_that_only_looks_like_one_is_said() -> None:
-    from mcpwrap.identity.flow import _warn
-    from mcpwrap.identity.metadata import Metadata
-
-    for host, reads in (("xn--pple-43d.example", "reads as `\u0430pple.example`"), ("xn--a.example", "can't be read")):
-        desk = Desk()
-        issuer = f"https://{host}"
-        with client(Network()) as http:
-            _warn(Session(http, Asked("", issuer), Metadata(issuer, f"{issuer}/token"), desk))
-        assert desk.text.startswith(f"Look twice: the host {host} {reads}")
-    desk = Desk()
-    with client(Network()) as http:
-        _warn(Session(http, Asked("", "https://a.example"), Metadata("https://a.example", "https://a.example/t"), desk))
-    assert desk.shown == []
+@pytest.mark.parametrize(
+    ("host", "reads"), [("xn--pple-43d.example", "reads as `\u0430pple.example`"), ("xn--a.example", "can't be read")]
+)
+def test_a_host_that_only_looks_like_one_is_said(host: str, reads: str, provider: Honest) -> None:
+    provider.provider.describes(authorization_endpoint=f"https://{host}/auth")
+    desk = provider.desk()
+    provider.signs_in(desk)
+    assert desk.shown[0].startswith(f"Look twice: the host {host} {reads}; its letters may only look like")
+    provider.provider.describes(authorization_endpoint="https://login.example/auth")
+    plain = provider.desk()
+    provider.signs_in(plain)
+    assert plain.shown == []
 
 
 # forged identity
