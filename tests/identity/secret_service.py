@@ -79,13 +79,6 @@ class SecretService:
                 assert time.monotonic() < deadline, "the login keyring never came"
         return self
 
-    def unlock_again(self, password: str = PASSWORD) -> None:
-        """Unlock the login keyring of the daemon that runs, as signing in does."""
-        subprocess.run(
-            ["gnome-keyring-daemon", "--unlock"],
-            input=password.encode() + b"\n", env=self.env, check=True, timeout=DEADLINE_S, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-
     def stop(self) -> None:
         """End the daemon; the bus goes on."""
         daemon = self._processes.pop()

@@ -52,7 +52,7 @@ class Provider:
     def switch(self, **switches: Any) -> None:
         """Make it misbehave, in place of what was set before; without any it behaves again.
 
-                `late=[PATH…]` with `late_ms` does what it is asked and keeps the answer back; `down=[PATH…]` with `status`, `answer`,
+        `late=[PATH…]` with `late_ms` does what it is asked and keeps the answer back; `down=[PATH…]` with `status`, `answer`,
         `headers`; `hangs=[PATH…]` never answers; `iss=TEXT|None` in the redirect to the client; `no_s256=True`;
         `metadata={…}` overrides what discovery says; `without=[NAME…]` takes away from it.
         """
