@@ -12,14 +12,13 @@ from tests.delivery.desk import Desk, ask, eventually, told
 from tests.delivery.test_ways import good
 from tests.identity.secret_service import SecretService
 from tests.project import Project
+from tests.vaults import key_file_of
 
 
 @pytest.fixture
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecretService]:
-    """A session bus of its own, which starts nothing by itself."""
-    service = SecretService(tmp_path_factory.mktemp("desktop"))
-    service.env["XDG_DATA_DIRS"] = str(tmp_path_factory.mktemp("nothing"))
-    with service:
+    """A session bus of its own."""
+    with SecretService(tmp_path_factory.mktemp("desktop")) as service:
         yield service
 
 
@@ -63,16 +62,16 @@ def test_what_was_trusted_on_the_desktop_runs_below_a_client_that_passes_no_bus_
         told(ask(shim, 1, "file", stateless=False))
 
 
-def test_a_keyring_that_is_away_holds_the_session_until_it_is_back(desktop: Desktop, service: SecretService) -> None:
-    service.unlock()
-    desktop.set_up(service)
-    service.stop()
-    with desktop.shim() as shim:
+def test_a_key_that_is_away_holds_the_session_until_it_is_back(desk: Desk) -> None:
+    desk.define(desk.minted("file", 120))
+    key = key_file_of(desk.project.env)
+    key.rename(key.with_suffix(".away"))
+    with desk.shim() as shim:
         shim.open()
         assert shim.tools() == ["mcpwrap_status"]
-        assert "keyring" in why(shim)
-        assert desktop.starts == 0
-        service.unlock()
+        assert str(key) in why(shim)
+        assert desk.starts == 0
+        key.with_suffix(".away").rename(key)
         eventually(lambda: shim.call("whoami", way="file"), good)
 
 
