@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from mcpwrap.identity.flow import Asked, sign_in
 from mcpwrap.identity.logout import revoke
 from mcpwrap.identity.registration import Wish
 from tests.e2e.parts import node, script
+from tests.identity.debian import need
 from tests.identity.desk import Desk
 from tests.identity.providers.oidc import running
 from tests.identity.providers.others import canaille, mock
@@ -41,13 +41,7 @@ def test_a_provider_that_doesnt_advertise_s256_is_refused_before_a_browser_opens
 
 @pytest.fixture
 def chromium() -> Path:
-    if not CHROMIUM.exists():
-        if os.environ.get("CI") == "true" and os.geteuid() == 0:
-            subprocess.run(["apt-get", "install", "--yes", "--quiet", "chromium"], check=True)
-        elif os.environ.get("CI") == "true":
-            pytest.fail("chromium is missing, and CI needs it: apt-get install chromium")
-        else:
-            pytest.skip("chromium is missing: apt-get install chromium")
+    need(("chromium",), ("chromium",))
     return CHROMIUM
 
 
