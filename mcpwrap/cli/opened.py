@@ -156,8 +156,11 @@ def _without(data: bytes) -> dict[str, object]:
     return tree
 
 
-def vault_for(here: Here, asker: Asker, *, make: bool = False) -> Vault:
+def vault_for(here: Here, asker: Asker, *, make: bool = False, trusting: bool = False) -> Vault:
     """The vault, open, with the passphrase asked for where it needs one; with `make` it is made where there is none yet.
+
+    Where there is no keyring a person is asked about a key file. A script gets an error that says what to choose; only where it is
+    `trusting` (which keeps no secret: the key seals, and encrypts nothing) it begins with a key file, and is told.
 
     Raises:
         VaultError: it can't be opened or made.
@@ -165,14 +168,14 @@ def vault_for(here: Here, asker: Asker, *, make: bool = False) -> Vault:
     setting = configured(here)
     header = read_header(places(here))
     if header is None and make:
-        return _made(here, asker, setting)
+        return _made(here, asker, setting, trusting=trusting)
     if header is not None and header.mode == setting == "passphrase":
         # (asked for once a command)
         here.door.passphrase = lambda: ask_passphrase(here, asker)
     return here.door.open(setting)
 
 
-def _made(here: Here, asker: Asker, setting: str) -> Vault:
+def _made(here: Here, asker: Asker, setting: str, *, trusting: bool) -> Vault:
     """A new vault: its key goes into the system's keyring, and where there is none, into a file that the person agrees to.
 
     Raises:
@@ -182,7 +185,7 @@ def _made(here: Here, asker: Asker, setting: str) -> Vault:
         ensure_vault(places(here), setting, here.env)
     except VaultError as error:
         path = Path(here.folders.data, KEY_FILE)
-        if setting != KEYRING or _said(here):
+        if setting != KEYRING or _said(here) or (asker.scripted and not trusting):
             raise
         asker.show(
             f"{error}. It seals what you trust, and your logins and secrets;\n"

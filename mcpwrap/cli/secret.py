@@ -9,14 +9,14 @@ from pathlib import Path
 
 import click
 
-from mcpwrap.cli import caller, completion, opened
+from mcpwrap.cli import completion, opened
 from mcpwrap.cli.here import Found, Here, look, need
+from mcpwrap.cli.identity import Whoever
 from mcpwrap.cli.screen import columns, error_text
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import McpwrapError, StateError, UsageError
 from mcpwrap.identity.secrets import NAME, Kept, Owner, SecretStore
 from mcpwrap.identity.vault import Vault
-from mcpwrap.secret import Secret
 
 _PROJECT = click.option("--project", metavar="DIR", help="The project, where it isn't the one you are in.")
 _SERVER = click.argument("server", shell_complete=completion.servers)
@@ -154,21 +154,7 @@ def _root(here: Here, option: str | None) -> str:
 
 def _vault(here: Here) -> Vault:
     """The vault for what changes nothing or only takes back, which needs nobody's leave."""
-    return opened.vault_for(here, _Whoever(here))
-
-
-class _Whoever(opened.Script):
-    """Nobody need be there; a person who is may type the passphrase."""
-
-    def __init__(self, here: Here) -> None:
-        self.scripted = caller.agent_in(here.env) is not None
-
-    def hidden(self, question: str) -> Secret:
-        terminal = caller.Terminal.open()
-        if terminal is None:
-            return Secret("")
-        with terminal:
-            return Secret(terminal.ask_hidden(question))
+    return opened.vault_for(here, Whoever(here))
 
 
 def _announce(here: Here, root: str, method: str, note: str) -> None:

@@ -83,7 +83,7 @@ def trust(project: str | None, wanted: str | None, name: str | None, command: tu
         click.echo(f"{_title(offer)} is trusted already; nothing changed")
         return 0
     if scripted:
-        opened.vault_for(here, opened.Script(), make=True)
+        opened.vault_for(here, opened.Script(), make=True, trusting=True)
         ink = Ink.of(sys.stdout)
         click.echo("\n".join(_shown(offer, width=100, ink=ink)))
         _store(offer, how=_scripted_note(here))
@@ -95,7 +95,7 @@ def trust(project: str | None, wanted: str | None, name: str | None, command: tu
         if not _accepted(terminal, offer, ink):
             terminal.show(_declined_text(offer) + "\n")
             return DECLINED
-        opened.vault_for(here, opened.Person(terminal), make=True)
+        opened.vault_for(here, opened.Person(terminal), make=True, trusting=True)
         _store(offer, how="on a terminal")
         terminal.show(_stored_text(offer) + "\n")
     return 0

@@ -136,7 +136,7 @@ def test_a_server_that_is_not_there_and_an_odd_name_are_refused(shop: Project) -
     ended = put(shop, "hub", "TOKEN", SECRET)
     assert ended.returncode == 2
     assert ended.stderr == "error: mcpwrap.toml has no server `hub`\nhint: add `[servers.hub]` to it first\n"
-    assert "can't be a variable's name" in put(shop, "git", "TO-KEN", SECRET).stderr
+    assert "can't be a secret's name" in put(shop, "git", "TO KEN", SECRET).stderr
 
 
 def test_without_leave_and_without_a_terminal_nothing_is_set(mine: Project, at_terminal: At) -> None:
@@ -235,11 +235,22 @@ def test_without_a_vault_there_is_nothing_to_list(project: Project) -> None:
     assert ended.stderr == "error: there is no vault yet\nhint: mcpwrap vault init\n"
 
 
-def test_the_first_secret_makes_the_vault(project: Project, home: Path) -> None:
+def test_without_a_keyring_a_script_is_told_what_to_choose_and_nothing_is_kept(project: Project, home: Path) -> None:
     project.write(FILE)
     ended = put(project, "git", "TOKEN", SECRET)
-    assert ended.returncode == 0, ended.stderr
-    # (there is no keyring here; what is chosen instead is said)
-    assert "there is no system keyring here to keep the installation's key in" in ended.stdout
-    assert f"the key lies in {home}/.local/share/mcpwrap/vault.key now, and your config.toml says so" in ended.stdout
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "error: there is no system keyring here to keep the installation's key in\n"
+        "hint: mcpwrap vault init --key-file PATH (or --passphrase)\n"
+    )
+    assert not (home / ".local/share/mcpwrap/vault.key").exists()
+
+
+def test_a_script_that_trusts_begins_with_a_key_file_and_is_told(project: Project, home: Path) -> None:
+    project.write(FILE)
+    digest = json.loads(project.mcpwrap("check", "--json").stdout)["digest"]
+    said = project.mcpwrap("trust", "--digest", digest).stdout
+    assert "there is no system keyring here to keep the installation's key in" in said
+    assert f"the key lies in {home}/.local/share/mcpwrap/vault.key now, and your config.toml says so" in said
+    assert put(project, "git", "TOKEN", SECRET).returncode == 0
     assert [each["name"] for each in listed(project)] == ["TOKEN"]
