@@ -1,0 +1,87 @@
+"""Rules with conditions or limits, and several lists of one effect: near misses in what loosens and what tightens."""
+
+from __future__ import annotations
+
+import pytest
+
+from mcpwrap.core.rules import Budget
+from mcpwrap.policy.changed_rules import at_least_as_tight
+from tests.policy.test_changes import RULE, X1, X2, changes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        # what one list takes out, another may not
+        (
+            "allow = ['a*', 'c*', '!ab*']",
+            f"{RULE}allow = ['a*']\n{RULE}allow = ['c*', '!ab*']",
+            [
+                ("loosens", 'rule  – → allow = ["a*"]', 3),
+                ("loosens", 'rule  – → allow = ["c*", "!ab*"]', 5),
+                ("tightens", 'rule  allow = ["a*", "c*", "!ab*"] → –', 0),
+            ],
+        ),
+        (
+            f"{RULE}allow = ['a']\n{RULE}allow = ['b']",
+            f"{RULE}allow = ['a']\n{RULE}allow = ['b', 'c']",
+            [("loosens", "c  deny → allow", 5)],
+        ),
+        (
+            f"allow = ['*', '!m']\n{RULE}allow = ['q']\n{X1}",
+            f"allow = ['*']\n{RULE}allow = ['q']\n{X1}",
+            [("loosens", "m  deny → allow", 1)],
+        ),
+        (f"{RULE}allow = ['*', '!a']\n{X1}", f"{RULE}allow = ['*']\n{X1}", "loosens tightens"),
+        (f"{RULE}allow = ['a']\n{X1}", f"{RULE}allow = ['b']\n{X1}", "loosens tightens"),
+        # a rule comes
+        ("", f"{RULE}deny = ['m']\n{X1}", "tightens"),
+        ("", f"{RULE}allow = ['a']\n{X1}\n{RULE}allow = ['b']\n{X1}", "loosens loosens"),
+        ("", f"{RULE}allow = [\n'a',\n'b']\n{X1}", [("loosens", 'rule  – → allow = ["a", "b"] with args.x { max = 1 }', 4)]),
+        ("allow = ['a']", f"allow = ['a']\n{RULE}ask = ['a', 'b']\n{X1}", "loosens"),
+        (
+            "",
+            f"allow = ['m']\n{RULE}ask = ['m']\n{X1}",
+            [("loosens", "m  deny → allow", 2), ("tightens", 'rule  – → ask = ["m"] with args.x { max = 1 }', 4)],
+        ),
+        ("deny = ['m']", f"deny = ['m']\n{RULE}ask = ['m']\n{X1}", "loosens"),
+        # a list becomes a rule
+        ("allow = ['a']", f"{RULE}allow = ['a', 'b']\n{X1}", "loosens tightens"),
+        ("allow = ['a', 'b']", f"allow = ['a']\n{RULE}allow = ['a', 'b']\n{X1}", "loosens tightens"),
+        ("allow = ['*']\nask = ['m']", f"allow = ['x']\n{RULE}allow = ['m']\n{X1}", "loosens tightens tightens"),
+        # a rule goes
+        (f"allow = ['*']\n{RULE}allow = ['m']\n{X1}", "allow = ['*']", "tightens"),
+        (f"allow = ['a']\n{RULE}ask = ['a', 'b']\n{X1}", "allow = ['a']", "loosens"),
+        (f"allow = ['m']\n{RULE}ask = ['^m$']\n{X1}", "allow = ['m']", "loosens"),
+        (f"deny = ['m']\n{RULE}ask = ['m']\n{X1}", "deny = ['m']", "tightens"),
+        (f"allow = ['x']\n{RULE}ask = ['m']\n{X1}", "allow = ['x']", "tightens"),
+        # a rule changes
+        (f"{RULE}allow = ['m']\n{X1}", f"{RULE}deny = ['m']\n{X2}", "tightens"),
+        (f"allow = ['*']\n{RULE}allow = ['m']\n{X1}", f"allow = ['*']\n{RULE}log = ['m']\n{X2}", "tightens"),
+        (f"{RULE}ask = ['m']\n{X1}", f"{RULE}ask = ['m']\n{X1}\nlimit = '3/s'", "tightens"),
+        # a list beside a rule that is stricter
+        (f"log = ['m']\n{RULE}ask = ['m']\n{X1}", f"{RULE}ask = ['m']\n{X1}", [("tightens", "m  log → deny", 1)]),
+        # the words of rules
+        (
+            f"{RULE}deny = ['b']\nreason = 'a'\n{RULE}deny = ['b']\nreason = 'b'",
+            f"{RULE}deny = ['b']\nreason = 'c'\n{RULE}deny = ['b']\nreason = 'd'",
+            [("loosens", 'reason of deny = ["b"]  "a" → "c"', 3), ("loosens", 'reason of deny = ["b"]  "b" → "d"', 6)],
+        ),
+        (
+            "",
+            f"{RULE}deny = ['a']\n{RULE}deny = ['b']\nreason = 'é'",
+            [("loosens", 'reason of deny = ["b"]  – → "é"', 5)],
+        ),
+    ],
+)
+def test_a_near_miss_is_told_as_what_it_does(old: str, new: str, expected: str | list[tuple[str, str, int]]) -> None:
+    found = changes(old, new)
+    if isinstance(expected, str):
+        assert " ".join(kind for kind, _, _ in found) == expected, found
+    else:
+        assert [(kind, text.removeprefix("f › "), line) for kind, text, line in found] == expected
+
+
+def test_the_same_budget_is_as_tight() -> None:
+    for budget in (Budget(None, None, 10), Budget(3, 1.0, 10), Budget(3, None)):
+        assert at_least_as_tight(budget, budget)
