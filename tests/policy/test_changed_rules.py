@@ -34,6 +34,11 @@ from tests.policy.test_changes import RULE, X1, X2, changes
         ),
         (f"{RULE}allow = ['*', '!a']\n{X1}", f"{RULE}allow = ['*']\n{X1}", "loosens tightens"),
         (f"{RULE}allow = ['a']\n{X1}", f"{RULE}allow = ['b']\n{X1}", "loosens tightens"),
+        (
+            "allow = ['a*', 'c*', '!ab*']",
+            f"{RULE}allow = ['a*']\n{RULE}allow = ['c*', '!ab*']\n{RULE}ask = ['ab*']\n{X1}",
+            "loosens loosens loosens tightens",
+        ),
         # a rule comes
         ("", f"{RULE}deny = ['m']\n{X1}", "tightens"),
         ("", f"{RULE}allow = ['a']\n{X1}\n{RULE}allow = ['b']\n{X1}", "loosens loosens"),
