@@ -135,3 +135,7 @@ def test_only_a_whole_folder_is_put_in() -> None:
 )
 def test_a_name_is_short_plain_and_small(command: list[str], name: str) -> None:
     assert name_for(command) == name
+
+
+def test_a_word_that_only_some_tools_begin_with_is_what_they_do() -> None:
+    assert [a.effect for a in advise_tools([{"name": "read_a"}, {"name": "get_b"}])] == [Outcome.ALLOW, Outcome.ALLOW]
