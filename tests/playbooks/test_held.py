@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from mcpwrap import __version__
 from mcpwrap.core.held import VERSION
 from mcpwrap.core.listing import status_tool
 from tests.playbooks.playbook import Playbook, handshaken
@@ -350,3 +351,7 @@ def test_while_held_a_batch_is_answered_as_one_where_the_revision_has_them() -> 
         >> [{{"id": 2, "method": "ping"}}, {{"id": 3, "method": "resources/list"}}, {{"method": "notifications/initialized"}}]
         <- [{{"id": 2, "result": {{}}}}, {{"id": 3, "result": {{"resources": []}}}}]
     """)
+
+
+def test_the_held_session_is_of_the_version_that_runs() -> None:
+    assert __version__ == VERSION

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mcpwrap.errors import ConfigError
+from mcpwrap.policy.lists import PATTERN_LIMIT
 from mcpwrap.policy.load import load_project, load_site, load_user
 from mcpwrap.policy.schema import json_schema
 
@@ -94,3 +95,15 @@ def test_what_comes_later_is_said_to(key: str) -> None:
 def test_the_schema_knows_what_a_match_must_have() -> None:
     text = str(json_schema("user"))
     assert "'required': ['command']" in text
+
+
+@pytest.mark.parametrize("kind", ["resources", "prompts", "server_requests", "extra_methods"])
+def test_patterns_of_every_table_are_counted(kind: str) -> None:
+    def lists(count: int) -> str:
+        named = {"resources": "docs://{}", "extra_methods": "vendor/{}", "server_requests": "roots"}.get(kind, "p{}")
+        tools = f"allow = {[f't{i}' for i in range(PATTERN_LIMIT - 5)]!r}\n"
+        return f"{tools}[servers.f.{kind}]\nallow = {[named.format(i) for i in range(count)]!r}\n"
+
+    project(lists(5))
+    with pytest.raises(ConfigError, match="there are more than 2,000 patterns"):
+        project(lists(6))
