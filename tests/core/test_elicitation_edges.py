@@ -33,6 +33,10 @@ def refused(name: str, field: dict[str, Any]) -> str:
             ("n", {"type": "array", "items": {"type": "string", "enum": ["a", "b"], word: "x\x1b[2J"}}, "control characters")
             for word in ("title", "description")
         ),
+        *(
+            ("n", {"type": "array", "items": {"type": "string", "enum": ["a", "b"]}, word: "x\x1b[2J"}, "control characters")
+            for word in ("title", "description", "default")
+        ),
     ],
 )
 def test_a_form_is_judged_by_all_that_it_says(name: str, field: dict[str, Any], why: str) -> None:

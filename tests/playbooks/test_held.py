@@ -355,3 +355,17 @@ def test_while_held_a_batch_is_answered_as_one_where_the_revision_has_them() -> 
 
 def test_the_held_session_is_of_the_version_that_runs() -> None:
     assert __version__ == VERSION
+
+
+def test_a_subscription_that_was_taken_while_held_is_answered_as_a_stateless_one() -> None:
+    book = held()
+    book.play("""
+        >> 7 subscriptions/listen {"notifications": {}, @}
+        <- notifications/subscriptions/acknowledged {#7, "notifications": {}}
+        == started open
+        -> "mcpwrap-discover" server/discover {@}
+        << "mcpwrap-discover" = {}
+        -> 7 subscriptions/listen {@, "notifications": {}}
+        << 7 = {"resultType": "nonsense"}
+        <- 7 ! -32603 an unknown `resultType`
+    """)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from mcpwrap.errors import ConfigError
@@ -93,8 +95,9 @@ def test_what_comes_later_is_said_to(key: str) -> None:
 
 
 def test_the_schema_knows_what_a_match_must_have() -> None:
-    text = str(json_schema("user"))
-    assert "'required': ['command']" in text
+    text = json.dumps(json_schema("site"))
+    match = json.JSONDecoder().raw_decode(text, text.index('"match": ') + len('"match": '))[0]
+    assert match["required"] == list(match["properties"]) == ["command"]
 
 
 @pytest.mark.parametrize("kind", ["resources", "prompts", "server_requests", "extra_methods"])
