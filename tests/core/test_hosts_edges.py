@@ -17,7 +17,8 @@ from mcpwrap.core.hosts import hosts_in, pattern_host, sure_host
         ("https://evil\u3002example/", "evil.example"),
         ("https://a(b).evil.example./", "a(b).evil.example"),
         ("https://evil.example.,x/", "evil.example"),
-        ("https://evil.X./", "evil.x"),
+        ("https://a(b).evil.X./", "a(b).evil.x"),
+        ("https://0x1.0x2.03.4/", "1.2.3.4"),
         ("https://evil.X.,/", "evil.x"),
         ("https://STRA\u1e9eE.example/", "xn--strae-oqa.example"),
         ("https://STRA\u1e9eE.example/", "strasse.example"),
@@ -36,6 +37,7 @@ def test_each_reading_is_found(text: str, host: str) -> None:
     [
         ("https:///x", {"x"}),  # browsers skip slashes
         ("https://[::1]/", {"::1", "]"}),
+        ("https://1.2.3.4.0/", {"1.2.3.4.0"}),
         *((text, set()) for text in ("https://", "//", "foo:///", "https://.", "https://@/", "")),
     ],
 )
