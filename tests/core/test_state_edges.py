@@ -212,3 +212,9 @@ def test_a_notification_that_is_logged_is_recorded_in_full_before_it_goes_on() -
     assert entry.reasons == decision.reasons != ()
     assert entry.client == one.client
     assert entry.arguments == {"a": long}
+
+
+def test_a_world_that_nothing_is_known_of_is_empty() -> None:
+    world = World()
+    assert (world.project, world.session, dict(world.subject), dict(world.others), world.pinned) == ("", "", {}, {}, None)
+    assert world.now() is None
