@@ -139,3 +139,4 @@ def test_a_name_is_short_plain_and_small(command: list[str], name: str) -> None:
 
 def test_a_word_that_only_some_tools_begin_with_is_what_they_do() -> None:
     assert [a.effect for a in advise_tools([{"name": "read_a"}, {"name": "get_b"}])] == [Outcome.ALLOW, Outcome.ALLOW]
+    assert [a.effect for a in advise_tools([{"name": "git_read"}, {"name": "hub_get"}])] == [Outcome.ASK, Outcome.ASK]
