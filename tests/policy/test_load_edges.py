@@ -55,8 +55,9 @@ def test_patterns_of_rules_are_counted_too() -> None:
     assert caught.value.place == "f:1:1"
 
 
-def test_a_list_that_is_too_long_is_told_with_its_line() -> None:
-    text = f"[servers.a]\n\n[servers.f.prompts]\nallow = {['x'] * (PATTERN_LIMIT + 1)!r}\n".encode()
+@pytest.mark.parametrize("header", ["servers.f", "servers.f.prompts"])
+def test_a_list_that_is_too_long_is_told_with_its_line(header: str) -> None:
+    text = f"[servers.a]\n\n[{header}]\nallow = {['x'] * (PATTERN_LIMIT + 1)!r}\n".encode()
     with pytest.raises(ConfigError, match="there are more than 2,000 patterns") as caught:
         load_project(text, file="f", root="/s", home="/h")
     assert caught.value.place == "f:4:1"
@@ -64,7 +65,7 @@ def test_a_list_that_is_too_long_is_told_with_its_line() -> None:
 
 def test_a_pattern_that_defines_a_server_is_told_with_its_line() -> None:
     with pytest.raises(ConfigError, match="is a pattern") as caught:
-        load_user(b'version = 1\n\n[servers."a*"]\ncommand = ["x"]\n', file=USER, home="/h")
+        load_user(b'[servers.a]\n\n[servers."a*"]\ncommand = ["x"]\n', file=USER, home="/h")
     assert caught.value.place == f"{USER}:3:1"
 
 
