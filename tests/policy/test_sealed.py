@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from mcpwrap.errors import StateError
-from mcpwrap.policy.sealed import Envelope, locked, open_envelope, replace
+from mcpwrap.policy.sealed import Envelope, decode, locked, open_envelope, replace
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="there is no lock there")
 
@@ -131,3 +131,25 @@ def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path: Path, m
         monkeypatch.setattr(os, name, noted)
     replace(str(tmp_path / "record"), b"x")
     assert done == ["fsync", "replace", "fsync"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_nothing_is_left_open(tmp_path: Path) -> None:
+    def opened() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    path = written(tmp_path / "record", 100)
+    before = opened()
+    open_envelope(str(path), 100)
+    replace(str(path), b"x")
+    with locked(str(tmp_path)):
+        pass
+    for bad in (tmp_path, path):
+        with pytest.raises(StateError):
+            open_envelope(str(bad), 100)
+    assert opened() == before
+
+
+def test_what_is_nested_too_deep_is_no_record() -> None:
+    with pytest.raises(StateError, match="it can't be read"):
+        decode(b"[" * 100_000, Envelope)
