@@ -6,7 +6,8 @@ import pytest
 
 from mcpwrap.core.rules import Budget
 from mcpwrap.policy.changed_rules import at_least_as_tight
-from tests.policy.test_changes import RULE, X1, X2, changes
+from mcpwrap.policy.trust import announce_changes
+from tests.policy.test_changes import RULE, X1, X2, changes, policy
 
 
 @pytest.mark.parametrize(
@@ -90,3 +91,50 @@ def test_a_near_miss_is_told_as_what_it_does(old: str, new: str, expected: str |
 def test_the_same_budget_is_as_tight() -> None:
     for budget in (Budget(None, None, 10), Budget(3, 1.0, 10), Budget(3, None)):
         assert at_least_as_tight(budget, budget)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        # a pattern that is listed and taken out at once
+        (
+            "allow = ['*']\ndeny = ['*']",
+            "allow = ['*']\ndeny = ['*', 'r_*', '!r_*']",
+            [("loosens", "deny !r_*  in the list → taken out", 3), ("tightens", "r_*  – → deny", 3)],
+        ),
+        (
+            "allow = ['*']\ndeny = ['*', 'r_*']",
+            "allow = ['*']\ndeny = ['*', '!r_*']",
+            [("loosens", "r_*  deny → –", 3), ("loosens", "deny !r_*  in the list → taken out", 3)],
+        ),
+        ("allow = ['*', 'm']", "allow = ['*', 'm', '!m']", [("tightens", "m  allow → deny", 2)]),
+        (
+            "allow = ['*', 'a*', 'b*']\nask = ['b*']",
+            "allow = [\n'*', 'a*',\n'b*', '!a*']\nask = ['b*']",
+            [("tightens", "allow !a*  in the list → taken out", 4)],
+        ),
+        # the strictest list of a pattern is what counts
+        ("log = ['r_*']", "allow = ['r_*']\ndeny = ['r_*']", "tightens"),
+        ("allow = ['r_*']\ndeny = ['r_*']", "ask = ['r_*']", "loosens"),
+        # another list takes out other names
+        ("allow = ['r_*', '!r_x']", "ask = ['r_*']", "loosens loosens"),
+        ("allow = ['r_*']\ndeny = ['q*', '!qz*']", "ask = ['r_*']\ndeny = ['q*', '!qz*']", "tightens"),
+        # what denies more, or allows what is allowed anyway
+        ("", "deny = ['r_*']", [("tightens", "r_*  – → deny", 2)]),
+        ("allow = ['*', 'r_*']", "allow = ['*']", [("tightens", "r_*  allow → –", 1)]),
+    ],
+)
+def test_a_near_miss_of_lists_is_told_as_what_it_does(old: str, new: str, expected: str | list[tuple[str, str, int]]) -> None:
+    test_a_near_miss_is_told_as_what_it_does(old, new, expected)
+
+
+def test_what_stays_comes_last_and_a_server_that_is_new_or_gone_has_no_command_that_stays() -> None:
+    a, b = "[servers.a]\ncommand = ['x']\n", "[servers.b]\ncommand = ['y']\n"
+    assert announce_changes(policy(a + b), policy(a)) == [("tightens", "b › server  taken out", 0), ("same", "1 command", 0)]
+    assert announce_changes(policy(a), policy(a + b)) == [("loosens", "b › server  new", 3), ("same", "1 command", 0)]
+    assert announce_changes(None, policy(a)) == [("loosens", "a › server  new", 1)]
+
+
+def test_tests_that_only_moved_are_the_same() -> None:
+    text = "[servers.f]\n{}[[servers.f.tests]]\ncall = 'x'\nexpect = 'deny'"
+    assert announce_changes(policy(text.format("")), policy(text.format("\n\n"))) == []
