@@ -113,6 +113,11 @@ def test_the_same_budget_is_as_tight() -> None:
             "allow = [\n'*', 'a*',\n'b*', '!a*']\nask = ['b*']",
             [("tightens", "allow !a*  in the list → taken out", 4)],
         ),
+        (
+            "allow = ['*', 'a*', '!a*']",
+            "allow = [\n'*',\n'a*',\n'z*']",
+            [("loosens", "allow !a*  taken out → in the list", 4), ("tightens", "z*  – → allow", 5)],
+        ),
         # the strictest list of a pattern is what counts
         ("log = ['r_*']", "allow = ['r_*']\ndeny = ['r_*']", "tightens"),
         ("allow = ['r_*']\ndeny = ['r_*']", "ask = ['r_*']", "loosens"),
