@@ -29,7 +29,8 @@ def test_a_file_with_an_equals_sign_in_its_name_is_meant_before_the_value(tmp_pa
 def test_what_can_be_no_path_names_no_file(tmp_path: Path) -> None:
     root = tmp_path.resolve()
     (root / "x").write_text("x")
-    assert digests(("t", "a\0b", "", "x"), "/usr/bin/t", str(root), str(root)) == {"x": known("x")}
+    assert digests(("t", "a\0b", "/\0", "", "x"), "/usr/bin/t", str(root), str(root)) == {"x": known("x")}
+    assert digests(("t", "\0=x"), "/usr/bin/t", str(root), str(root)) == {"\0=x": known("x")}
 
 
 def test_a_uri_of_a_file_names_it_in_either_case(tmp_path: Path) -> None:
