@@ -105,3 +105,13 @@ def test_past_its_budget_a_rule_asks_or_denies_and_says_why() -> None:
         decision = table.judge("a", Context(arguments={}), lambda rule: True)
         assert (decision.outcome, decision.reasons[0].text) == (over, "limit = 1/session is used up")
         assert table.judge("a", Context(arguments={})).outcome is Outcome.ALLOW
+
+
+def test_a_window_that_is_over_is_empty_and_one_that_is_full_no_longer_than_its_limit() -> None:
+    budgets, each = Budgets(), rule(Budget(1, 60.0, text="1/min"))
+    budgets.count((each,), None, 0.0)
+    assert not budgets.spent(each, 1000.0)
+    assert not budgets.spent(each, 1001.0)
+    for at in range(50):
+        budgets.count((each,), None, float(at))
+    assert [len(window) for window in budgets._windows.values()] == [1]

@@ -53,3 +53,8 @@ def test_a_hidden_names_odd_characters_do_not_break_the_line() -> None:
     line = denial.unknown_tool(1, "a\n\r\u2028\ud800", "r1")
     assert b"\n" not in line
     assert json.loads(line)["error"]["message"] == "Unknown tool: a\n\r\u2028\ud800 (ref r1)"
+
+
+def test_a_refusal_without_a_record_names_none() -> None:
+    assert denial.tag("") == ""
+    assert denial.tag("r1") == " (ref r1)"

@@ -140,3 +140,23 @@ def test_hidden_characters_are_found_at_the_end_of_what_is_nearly_harmless() -> 
         assert hidden_in({"description": part * 100_000 + "\u200b"}).startswith("U+")
     assert hidden_in({"description": "👧\u200d" * 100_000 + "👧"}) == ""
     assert hidden_in(["x" * 1000] * 10_000) == ""
+
+
+@pytest.mark.parametrize("name", ["api파일", "ファイルー", "apiㄅ", "検索ー파일"])
+def test_scripts_of_east_asia_stand_together(name: str) -> None:
+    assert disguised(name) == ""
+
+
+def test_a_skeleton_is_the_same_for_what_looks_the_same_and_only_for_that() -> None:
+    assert skeleton("cafe\u0301") == skeleton("café") != skeleton("cafe")
+    assert skeleton("re\u200bad") == skeleton("read")
+
+
+def test_a_name_may_begin_with_a_mark() -> None:
+    assert disguised("\u0301b") == ""
+    assert disguised("\u0301" * 31) == "its name has more than 30 marks on one letter"
+
+
+def test_where_there_are_no_others_nothing_is_imitated() -> None:
+    assert Others(()).imitated("x" * (NAME_LIMIT + 1), None) == ""
+    assert "longer than" in Others(["a"]).imitated("x" * (NAME_LIMIT + 1), None)

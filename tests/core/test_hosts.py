@@ -265,3 +265,16 @@ def test_what_is_opened_whatever_its_host_has_no_sure_host(scheme: str) -> None:
 @pytest.mark.parametrize("scheme", ["https", "postgresql+psycopg", "git+ssh", "redis", "chromecast"])
 def test_what_is_sent_to_its_host_has_one(scheme: str) -> None:
     assert sure_host(f"{scheme}://example.com/etc/passwd") == "example.com"
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        *("about", "blob", "chrome", "data", "duckdb", "ext", "file", "filesystem", "fd", "ipc", "jar", "javascript", "local"),
+        *("netdoc", "npipe", "php", "pipe", "resource", "sqlite", "sqlite3", "unix", "vbscript", "view-source", "zip"),
+    ],
+)
+def test_where_a_scheme_reads_what_lies_here_no_host_is_sure(scheme: str) -> None:
+    assert sure_host(f"{scheme}://example.com/x") is None
+    assert sure_host(f"git+{scheme}://example.com/x") is None
+    assert sure_host(f"x{scheme}://example.com/x") == "example.com"

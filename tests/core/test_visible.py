@@ -56,3 +56,25 @@ def test_a_limit_holds_and_only_a_cut_text_ends_in_an_ellipsis(text: str, limit:
     whole = spell_out(text)
     assert len(spelled) <= limit
     assert spelled == whole or (len(whole) > limit and spelled[-1] == "…" and whole.startswith(spelled[:-1]))
+
+
+RANGES = [
+    *((0x0, 0x1F), (0x7F, 0x9F), (0xAD, 0xAD), (0x34F, 0x34F), (0x61C, 0x61C), (0x115F, 0x1160), (0x17B4, 0x17B5)),
+    *(
+        (0x180B, 0x180F),
+        (0x200B, 0x200F),
+        (0x2028, 0x202E),
+        (0x2060, 0x206F),
+        (0x3164, 0x3164),
+        (0xD800, 0xDFFF),
+        (0xFE00, 0xFE0F),
+        (0xFEFF, 0xFEFF),
+    ),
+    *((0xFFA0, 0xFFA0), (0xFFF0, 0xFFFB), (0x13430, 0x1343F), (0x1BCA0, 0x1BCA3), (0x1D173, 0x1D17A), (0xE0000, 0xE0FFF)),
+]
+
+
+def test_what_a_person_cant_see_is_this_and_nothing_else() -> None:
+    invisible = {code for first, last in RANGES for code in range(first, last + 1)}
+    near = {code + step for code in invisible for step in (-1, 0, 1)} - {-1} | set(range(0x500))
+    assert {code for code in near if INVISIBLE.match(chr(code))} == invisible

@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from mcpwrap import __version__
 from mcpwrap.core.held import VERSION
 from mcpwrap.core.listing import status_tool
 from tests.playbooks.playbook import Playbook, handshaken
@@ -349,4 +350,22 @@ def test_while_held_a_batch_is_answered_as_one_where_the_revision_has_them() -> 
         <- 1 = {greeting("2025-03-26")}
         >> [{{"id": 2, "method": "ping"}}, {{"id": 3, "method": "resources/list"}}, {{"method": "notifications/initialized"}}]
         <- [{{"id": 2, "result": {{}}}}, {{"id": 3, "result": {{"resources": []}}}}]
+    """)
+
+
+def test_the_held_session_is_of_the_version_that_runs() -> None:
+    assert __version__ == VERSION
+
+
+def test_a_subscription_that_was_taken_while_held_is_answered_as_a_stateless_one() -> None:
+    book = held()
+    book.play("""
+        >> 7 subscriptions/listen {"notifications": {}, @}
+        <- notifications/subscriptions/acknowledged {#7, "notifications": {}}
+        == started open
+        -> "mcpwrap-discover" server/discover {@}
+        << "mcpwrap-discover" = {}
+        -> 7 subscriptions/listen {@, "notifications": {}}
+        << 7 = {"resultType": "nonsense"}
+        <- 7 ! -32603 an unknown `resultType`
     """)

@@ -144,3 +144,10 @@ def test_parameters_of_an_odd_shape_do_not_break_the_handshake() -> None:
         >> 2 tools/list {"_meta": 5}
         -> 2 tools/list {"_meta": 5}
     """)
+
+
+def test_before_the_handshake_requests_are_those_of_the_latest_revision_that_has_one() -> None:
+    Playbook(OPEN).play("""
+        >> 1 tasks/list
+        -> 1 tasks/list
+    """)

@@ -164,3 +164,27 @@ def test_limits_of_tools_and_of_prompts_are_counted_apart_and_an_edit_elsewhere_
     before, after = (load_project(t.encode(), file="f", root="/s", home="/h").servers["f"].tables for t in (text, "\n\n" + text))
     assert before["tools"].rules[0].identity != before["prompts"].rules[0].identity
     assert before["tools"].rules[0].identity == after["tools"].rules[0].identity
+
+
+def test_a_condition_is_told_in_the_files_own_words() -> None:
+    text = '[servers.f]\n[[servers.f.rules]]\nallow = ["a"]\nargs.x = { one_of = ["é", true, false, 1, 1.5] }\n'
+    (rule,) = load_project(text.encode(), file="mcpwrap.toml", root="/s", home="/h").servers["f"].tables["tools"].rules
+    assert rule.conditions is not None
+    assert rule.conditions.text == 'args.x { one_of = ["é", true, false, 1, 1.5] }'
+
+
+@pytest.mark.parametrize(("unit", "window_s"), [("s", 1.0), ("min", 60.0), ("h", 3600.0), ("session", None)])
+def test_a_limit_counts_in_the_window_that_it_says(unit: str, window_s: float | None) -> None:
+    policy = load_project(f'[servers.f]\nlimit = "3/{unit}"\n'.encode(), file="mcpwrap.toml", root="/s", home="/h")
+    budget = policy.servers["f"].budget
+    assert budget is not None
+    assert (budget.count, budget.window_s) == (3, window_s)
+
+
+def test_a_glob_on_an_argument_may_name_the_project() -> None:
+    text = '[servers.f]\n[[servers.f.rules]]\nallow = ["a"]\nargs.x = { glob = "${project}/**" }\n'
+    policy = load_project(text.encode(), file="mcpwrap.toml", root="/shop", home="/h")
+    table = policy.servers["f"].tables["tools"]
+    facts = FileFacts(None)
+    assert table.judge("a", Context(arguments={"x": "/shop/a"}, facts=facts)).outcome is Outcome.ALLOW
+    assert table.judge("a", Context(arguments={"x": "/other/a"}, facts=facts)).outcome is Outcome.DENY

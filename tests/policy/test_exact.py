@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mcpwrap.core.jsonrpc import DEPTH_LIMIT
 from mcpwrap.core.pins import digest
 from mcpwrap.policy.exact import Unreadable, line_of, read, write
 
@@ -92,3 +93,30 @@ def _plain(value: Any) -> bool:
             return all(map(_plain, value))
         case _:
             return not isinstance(value, Decimal)
+
+
+def test_a_fault_without_a_place_has_none() -> None:
+    for data in (b"[1e999]", b"[-1e999]"):
+        with pytest.raises(Unreadable, match="too large for a double") as caught:
+            read(data)
+        assert (caught.value.line, caught.value.column) == (0, 0)
+
+
+def test_lines_are_counted_from_the_first_character() -> None:
+    for data in (b'\n"\xff"', b'\n{"a": 1, "a": 2}'):
+        with pytest.raises(Unreadable) as caught:
+            read(data)
+        assert caught.value.line == 2
+    assert line_of('\n{"a": 1}', "a") == 2
+
+
+def test_the_key_that_stands_twice_is_named() -> None:
+    with pytest.raises(Unreadable, match="the key `a` stands twice"):
+        read(b'{"b": 1, "a": 1, "c": 1, "a": 2}')
+
+
+@pytest.mark.parametrize(("before", "after"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_what_is_nested_has_a_bound(before: bytes, after: bytes) -> None:
+    read(before * DEPTH_LIMIT + b"1" + after * DEPTH_LIMIT)
+    with pytest.raises(Unreadable, match="nested deeper than"):
+        read(before * (DEPTH_LIMIT + 1) + b"1" + after * (DEPTH_LIMIT + 1))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mcpwrap.errors import ConfigError, StateError
-from mcpwrap.files import check_private, ensure_private
+from mcpwrap.files import check_private, ensure_private, lies_in
 from mcpwrap.policy.folders import (
     FILE_LIMIT,
     Folders,
@@ -283,3 +283,45 @@ def test_the_administrators_file_must_be_roots_and_nobody_elses(tmp_path: Path) 
     os.chown(file, 12345, 0)
     with pytest.raises(ConfigError, match="can be written by others than root"):
         read_site(str(file))
+
+
+@pytest.mark.parametrize(("mode", "fine"), [(0o700, True), (0o711, True), (0o755, True), (0o702, False), (0o720, False)])
+def test_only_who_may_write_to_a_folder_counts(tmp_path: Path, mode: int, fine: bool) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    folder.chmod(mode)
+    if fine:
+        check_private(str(folder))
+    else:
+        with pytest.raises(StateError, match="is writable for others"):
+            check_private(str(folder))
+
+
+def test_the_administrators_file_inside_a_project_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"the site folder `/src/shop/site/config.toml` lies inside the project `/src/shop`$"):
+        refuse_inside_project(Folders("/h/c", "/h/s", "/h/d", "/src/shop/site/config.toml", ()), "/src/shop")
+
+
+def test_a_folder_in_the_project_that_leads_out_of_it_is_refused(tmp_path: Path) -> None:
+    root = tmp_path.resolve() / "shop"
+    (root.parent / "outside").mkdir()
+    root.mkdir()
+    (root / "config").symlink_to(root.parent / "outside")
+    with pytest.raises(ConfigError, match="lies inside the project"):
+        refuse_inside_project(Folders(str(root / "config"), "/h/s", "/h/d", "/etc/x", ()), str(root))
+
+
+def test_everything_lies_in_the_root_of_the_file_system() -> None:
+    assert lies_in("/a", "/")
+    assert lies_in("/a/b", "/a/")
+    assert not lies_in("/ab", "/a")
+
+
+@linux
+def test_a_user_without_an_entry_whose_home_is_the_root_moved_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> pwd.struct_passwd:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert folders({"HOME": "/"}).nondefault == ()
+    assert folders({"HOME": "/h"}).nondefault == ("HOME",)

@@ -78,6 +78,9 @@ def test_a_table_that_tightens_counts_for_the_servers_whose_name_it_matches(name
         ("npx", ["npx", "-y", "x"], False),
         ("npx*", ["/usr/bin/npx", "x"], True),
         ("npx *", ["C:\\node\\NPX.cmd", "x"], False),
+        ("npx *", ["C:\\node\\npx.CMD", "x"], True),
+        ("npx.cmd *", ["C:\\node\\npx.cmd", "x"], True),
+        ("/usr/bin/npx *", ["/usr/bin/npx", "x"], True),
         ("NPX *", ["C:\\node\\NPX.cmd", "x"], True),
         ("*github*", ["docker", "run", "ghcr/github-mcp"], True),
         ("uvx*", ["npx", "uvx"], False),
@@ -194,3 +197,10 @@ def test_an_ask_or_log_on_what_was_admitted_never_lets_more_through(
 def test_the_order_of_lists_never_matters(own: dict[str, list[str]], order: list[str], name: str) -> None:
     turned = {effect: own[effect] for effect in order if effect in own}
     assert rules(table(turned)).tools.decide(name).outcome is rules(table(own)).tools.decide(name).outcome
+
+
+def test_a_server_that_is_not_there_is_told_with_the_file_and_what_is_there() -> None:
+    with pytest.raises(ConfigError) as caught:
+        rules_for(load_project(b"", file="mcpwrap.toml", root="/s", home="/h"), "f", (), ())
+    assert caught.value.place == "mcpwrap.toml"
+    assert caught.value.hint == "servers there: none; or add [servers.f]"

@@ -211,3 +211,24 @@ def test_both_files_of_a_project_are_read(tree: Path) -> None:
     (shop / "mcpwrap.toml").unlink()
     with pytest.raises(ConfigError, match=r"there is no `mcpwrap\.toml`"):
         read_project(project)
+
+
+def test_a_name_with_a_nul_names_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="MCPWRAP_PROJECT names no folder"):
+        find_project(option=None, env={"MCPWRAP_PROJECT": "a\0b"}, cwd=str(tmp_path), home="")
+
+
+def test_without_a_home_the_search_stops_nowhere_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path.resolve()
+    (root / "mcpwrap.toml").write_text("")
+    monkeypatch.chdir(root)
+    found = find_project(option=None, env={}, cwd=str(root), home="")
+    assert found is not None
+    assert found.root == str(root)
+
+
+def test_a_project_whose_file_is_gone_is_told_with_its_place(tmp_path: Path) -> None:
+    file = str(tmp_path / "mcpwrap.toml")
+    with pytest.raises(ConfigError) as caught:
+        read_project(Project(str(tmp_path), file, "--project"))
+    assert caught.value.place == file

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from mcpwrap.policy.load import load_project
-from mcpwrap.policy.runners import inexact
+from mcpwrap.policy.runners import exact_package, inexact
 from mcpwrap.policy.trust import warnings_for
 
 SHA = "a" * 64
@@ -144,3 +144,50 @@ def test_the_warning_says_server_and_place() -> None:
     assert warnings_for(load_project(text, file="mcpwrap.toml", root="/s", home="/h")) == [
         "f: `npx` fetches `server` without an exact version: it runs whatever the registry holds (mcpwrap.toml:2)"
     ]
+
+
+@pytest.mark.parametrize("option", ["--with", "-w", "--with=", "--from", "--from="])
+@pytest.mark.parametrize("runner", ["uvx", "uv tool run"])
+def test_an_exact_version_of_something_else_excuses_only_that(runner: str, option: str) -> None:
+    other = f"{option}other==1.0" if option.endswith("=") else f"{option} other==1.0"
+    said = inexact(shlex.split(f"{runner} {other} server"))
+    if option.startswith("--from"):
+        assert said is None  # (`server` is a command of `other`)
+    else:
+        assert said is not None
+        assert f"`{runner}` fetches `server`" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        ("uvx --with . server==1.2", "server@1.2"),
+        ("uvx --from=server==1.2 run", "server@1.2"),
+        ("uv tool run --from=server==1.2 run", "server@1.2"),
+        ("pipx run --spec=server==1.2 run", "server@1.2"),
+        ("uvx --from server==1.2 other==2.0", "server@1.2"),
+        (f"docker container run server@sha256:{SHA}", None),
+        (f"docker run server@sha256:{SHA}", None),
+    ],
+)
+def test_the_one_package_that_is_fetched_is_named_with_its_version(command: str, package: str | None) -> None:
+    assert exact_package(shlex.split(command)) == package
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("pnpm start", "yarn start", "bun start", "npm start", "docker container ls", "podman container ls", "deno run -A"),
+        *("deno run data:server", "uv run server", f"docker container run -i x.example/y@sha256:{SHA} latest"),
+    ],
+)
+def test_other_commands_of_the_same_tools_fetch_nothing(command: str) -> None:
+    assert inexact(shlex.split(command)) is None
+
+
+@pytest.mark.parametrize("command", ["docker container run x", "podman container run x", "nerdctl run x"])
+def test_an_image_is_asked_for_its_digest_however_it_is_run(command: str) -> None:
+    name = command.removesuffix(" x")
+    assert inexact(shlex.split(command)) == (
+        f"`{name}` names its image without a digest (`@sha256:…`): it runs whatever the registry holds"
+    )

@@ -326,3 +326,41 @@ def test_what_was_not_sealed_for_this_project_counts_as_none(state: Path) -> Non
     assert store.look("/a")[1].endswith("it was not sealed here")
     Path(store.path(ROOT)).write_bytes(sealed(ENCODED))
     assert store.look(ROOT)[1].endswith("it was not sealed here")
+
+
+class Keyed(Unsealed):
+    """A seal that tells what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+
+    def seal(self, kind: str, key: str, payload: bytes) -> bytes:
+        self.asked.append(("seal", kind, key))
+        return payload
+
+    def unseal(self, kind: str, key: str, sealed: bytes) -> bytes:
+        self.asked.append(("unseal", kind, key))
+        return sealed
+
+
+def test_a_record_is_sealed_as_that_of_one_projects_trust(state: Path) -> None:
+    seal = Keyed()
+    store = TrustStore(str(state), seal)
+    store.put(record())
+    assert store.look(ROOT)[1] == ""
+    assert seal.asked == [("seal", "trust", ROOT), ("unseal", "trust", ROOT)]
+
+
+def test_a_path_of_any_bytes_has_a_place(store: TrustStore) -> None:
+    assert store.path("/a\udcff") != store.path("/a")
+
+
+def test_a_folder_that_cant_be_listed_has_no_records(store: TrustStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.put(record())
+    assert len(store.records()) == 1
+
+    def refuse(_: str) -> list[str]:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    assert store.records() == []
