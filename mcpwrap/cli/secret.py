@@ -53,7 +53,7 @@ def set_(project: str | None, server: str, name: str) -> int:
         # the record comes first: no audit, no change
         _announce(here, found.root, "mcpwrap/secret-set", f"the secret {name} of {server} was set")
         store.set(found.root, server, name, value)
-        asker.show(f"{name} is kept for {spell_out(server)} in {spell_out(found.root)}; it counts from the server's next start on")
+        asker.show(f"{name} is kept for {spell_out(server)} in {spell_out(found.root)}; running sessions get it at once")
     return 0
 
 

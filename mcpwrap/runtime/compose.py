@@ -76,6 +76,8 @@ class Run:
         self._attached: tuple[asyncio.AbstractEventLoop, Callable[[list[Issued | Failed]], None]] | None = None
         self._starting = not started and not found.hold
         """the server was never started, and nobody was told so"""
+        self._waits = self._starting
+        """a credential is all that keeps the server from being started"""
         self._missing: Failed | None = None
         """what the running server needs and can't have"""
         self.session = Session(
@@ -159,6 +161,7 @@ class Run:
         if found.hold or found.rules is None:
             self._starting = False
             return [Withheld(found.hold, at)], None
+        self._waits = pipes is None
         if pipes is None:
             return [], None
         self._launched = (found.launch, _ways(found))
@@ -192,6 +195,8 @@ class Run:
         self._record(came)
         missing = deliveries.missing
         if not running:
+            if not self._waits:
+                return [], None  # it ended by itself: a new credential is no reason to start it again
             if deliveries.complete:
                 return self._start(self.assessment, at)
             if missing is None or self._missing == missing:
@@ -224,6 +229,7 @@ class Run:
         """Start the server again, with what is there now; or why it can't be, for a person."""
         deliveries = self._launcher.deliveries
         if self.assessment.hold or (deliveries is not None and not deliveries.complete):
+            self._waits = True
             return None, self.assessment.hold or held(self._name, "its credential ran out before it could be started again")
         pipes, found = self._launcher.start(self.assessment)
         self.assessment = found

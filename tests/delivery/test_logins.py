@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -126,16 +127,20 @@ def test_a_provider_that_is_down_costs_nothing_while_the_token_is_good_and_then_
     assert office.starts == 1
 
 
-def test_two_sessions_share_one_token_and_one_refresh(office: Office, provider: Provider) -> None:
-    office.lend(provider)
-    office.want(provider, "file")
-    office.sign_in()
-    with office.shim() as first, office.shim() as second:
-        for shim in (first, second):
-            shim.open()
-        tokens = {json.dumps(shown(shim, 1, "file")["found"], sort_keys=True) for shim in (first, second)}
+def test_ten_sessions_that_start_at_once_share_one_token_and_one_refresh(office: Office) -> None:
+    with running(Setup(access_s=60)) as provider:
+        office.lend(provider)
+        office.want(provider, "file")
+        office.sign_in()
+        before = provider.state()["refreshes"]
+        with ExitStack() as stack:
+            shims = [stack.enter_context(office.shim()) for _ in range(10)]
+            for shim in shims:
+                shim.open()
+                shim.ask(1, "tools/call", {"name": "shown", "arguments": {"way": "file"}})
+            tokens = {json.dumps(told(shim.answer_to(1))["found"], sort_keys=True) for shim in shims}
         assert len(tokens) == 1
-    assert provider.state()["reused"] == 0
+        assert (provider.state()["refreshes"] - before, provider.state()["reused"]) == (1, 0)
 
 
 def test_each_servers_token_is_for_its_own_resource(office: Office, provider: Provider, desk: Desk) -> None:

@@ -303,3 +303,18 @@ def test_calls_that_come_at_once_wait_for_the_first_token_and_lists_dont(desk: D
         for number in range(20):
             answers = shim.answers(number + 100)
             told(answers[0] if answers else shim.answer_to(number + 100))
+
+
+def test_a_server_that_died_by_itself_isnt_started_again_by_a_new_token(desk: Desk) -> None:
+    desk.define(desk.minted("file"))
+    with desk.shim() as shim:
+        shim.open()
+        os.kill(told(shim.call("whoami", way="file"))["pid"], signal.SIGKILL)
+        eventually(lambda: shim.call("whoami", way="file"), lambda a: not good(a))
+        issued = sum(r["event"] == "credential" for r in desk.records)
+        # (two more tokens come meanwhile)
+        eventually(
+            lambda: shim.call("whoami", way="file"), lambda _: sum(r["event"] == "credential" for r in desk.records) >= issued + 2
+        )
+        assert not good(shim.call("whoami", way="file"))
+    assert desk.starts == 1
