@@ -109,13 +109,17 @@ def _scoped(scope: tuple[str, ...]) -> str:
 
 class Bearer(msgspec.Struct, frozen=True):
     """For whom credentials are: the canonical project root, the project's name, the server, the digest of the policy that counts,
-    and the key of the login (`mcpwrap.identity.logins.Card.key`; "" for the local profile) whose subject acts."""
+    and the key of the login (`mcpwrap.identity.logins.Card.key`; "" for the local profile) whose subject acts.
+
+    `signed_in` tells one sign-in from the next under the same key: what was issued for the one isn't for the other.
+    """
 
     root: str
     project: str
     server: str
     policy_hash: str
     login: str = ""
+    signed_in: str = ""
 
 
 class Issued(msgspec.Struct, frozen=True):

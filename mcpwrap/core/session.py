@@ -319,7 +319,7 @@ class Session:
                 self._restarting = Restarting(self._state, self._access, phase)
             return
         match event, now.phase:
-            case RestartForced(), Phase.DUE:
+            case RestartForced(), Phase.DUE | Phase.AWAITING:
                 now.phase = Phase.DRAINING
             case DrainOver(at), Phase.DRAINING:
                 self._end_server(now, at, out)

@@ -173,11 +173,15 @@ def _assess(asked: Asked, door: Door, watched: list[str], about: dict[str, str])
         pinned,
         others,
         server.credentials,
-        Bearer(source.root, source.policy.name, asked.name, source.record.digest, card.key if card else ""),
+        Bearer(source.root, source.policy.name, asked.name, source.record.digest, card.key if card else "", _sign_in(card)),
         profile,
         user.network,
         subject_of(card),
     )
+
+
+def _sign_in(card: Card | None) -> str:
+    return f"{card.sub} {card.logged_in_at}" if card else ""
 
 
 def subject_of(card: Card | None) -> dict[str, Any]:

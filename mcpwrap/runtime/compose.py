@@ -78,6 +78,7 @@ class Run:
         """the server was never started, and nobody was told so"""
         self._waits = self._starting
         """a credential is all that keeps the server from being started"""
+        self._notice = found.notice
         self._missing: Failed | None = None
         """what the running server needs and can't have"""
         self.session = Session(
@@ -103,7 +104,10 @@ class Run:
 
     def tidy(self) -> None:
         """Clear away what older runs left: records past their time, empty working folders. Called once, beside the traffic."""
+        from mcpwrap.runtime import rundir  # noqa: PLC0415 - only here, beside the traffic
+
         workdir.sweep(self._launcher.state)
+        rundir.sweep(self._launcher.state)
         prune(os.path.join(self._launcher.state, "audit"))
 
     def close(self) -> None:
@@ -137,7 +141,10 @@ class Run:
             say(found.hold)
             self.note("held", found.hold)
             return [Withheld(found.hold, at)], None
+        self._notice = found.notice
         if not running:
+            if not (self._waits or self._starting or before.hold) and _alike(found, before):
+                return [], None  # it ended by itself, or came back as another: a touched file is no reason to start it again
             return self._start(found, at)
         if (found.launch, _ways(found)) != self._launched:
             what = "command or its credentials" if found.wanted or self._launched[1] else "command"
@@ -152,14 +159,15 @@ class Run:
         if found.rules is not None and _judges_otherwise(found, before):
             self.note("policy", "other rules, pins or another login count from here on")
             events.append(PolicyChanged(found.rules, at, self._world(found)))
-        return events, None
+        # what was had for somebody else, or was taken back, isn't delivered any more
+        return [*events, *self._tokens(at), *self._awaited(at)], None
 
     def _start(self, found: Assessment, at: float) -> tuple[list[Event], ServerPipes | None]:
         """Start the server of a session that waits for it; nothing where a credential isn't there yet."""
         pipes, found = self._launcher.start(found)
         self.assessment = found
         if found.hold or found.rules is None:
-            self._starting = False
+            self._starting = self._waits = False
             return [Withheld(found.hold, at)], None
         self._waits = pipes is None
         if pipes is None:
@@ -198,7 +206,8 @@ class Run:
             if not self._waits:
                 return [], None  # it ended by itself: a new credential is no reason to start it again
             if deliveries.complete:
-                return self._start(self.assessment, at)
+                # by the files as they are now: what was accepted may have been taken back, what it runs may be another
+                return self.reassess(at, running=False)
             if missing is None or self._missing == missing:
                 return [], None
             self._missing, self._starting = missing, False
@@ -206,8 +215,8 @@ class Run:
             say(why)
             return [Withheld(why, at)], None
         events = self._tokens(at)
-        if deliveries.stale and self._missing is not None:
-            # what the server has is over already: nothing reaches it any more
+        if deliveries.urgent or (deliveries.stale and self._missing is not None):
+            # what the server has is over, or isn't for it any more: nothing reaches it as it is
             events.append(RestartForced(at))
         if missing is None and not deliveries.awaited:
             events.append(TokenReady(at))
@@ -225,16 +234,31 @@ class Run:
         deliveries = self._launcher.deliveries
         return max(0.0, deliveries.force_at - time()) if deliveries is not None and deliveries.stale else None
 
-    def restart(self) -> tuple[ServerPipes | None, str]:
-        """Start the server again, with what is there now; or why it can't be, for a person."""
-        deliveries = self._launcher.deliveries
-        if self.assessment.hold or (deliveries is not None and not deliveries.complete):
+    def restart(self, at: float) -> tuple[list[Event], ServerPipes | None, str]:
+        """Start the server again, if it still may run: what follows from the files as they are now, the pipes, or why there are
+        none, for a person."""
+        events, _ = self.reassess(at, running=True)
+        if self.assessment.hold:
+            return events, None, self.assessment.hold
+        if not self._launcher.ready:
             self._waits = True
-            return None, self.assessment.hold or held(self._name, "its credential ran out before it could be started again")
-        pipes, found = self._launcher.start(self.assessment)
+            return events, None, held(self._name, "its credential ran out before it could be started again")
+        pipes, found = self._launcher.start(_with_notice(self.assessment, self._notice))
         self.assessment = found
+        if pipes is None:
+            return events, None, found.hold
+        self._launched = (found.launch, _ways(found))
         self.note("restarted", "a new credential")
-        return pipes, found.hold
+        return [*events, NoticeChanged(found.notice, at)], pipes, ""
+
+    def late(self, at: float) -> list[Event]:
+        """The first start has waited for its credential long enough: the session opens without its server, and goes on later."""
+        if not self._starting:
+            return []
+        self._starting = False
+        why = held(self._name, "its credential is still being fetched")
+        say(why)
+        return [Withheld(why, at)]
 
     def _awaited(self, at: float) -> list[Event]:
         return [TokenAwaited(at)] if self._launcher.awaited else []
@@ -384,6 +408,12 @@ def _instant(at: float) -> str:
 def _recorded(subject: Mapping[str, Any]) -> dict[str, str]:
     """What the audit keeps of who asks (POLICY.md §6)."""
     return {name: str(subject[name]) for name in ("issuer", "sub", "email") if subject.get(name)}
+
+
+def _alike(found: Assessment, before: Assessment) -> bool:
+    """True where nothing that an accepted file says of the server changed."""
+    kept = ("rules", "launch", "pinned", "wanted", "digest", "bearer", "profile")
+    return all(getattr(found, name) == getattr(before, name) for name in kept)
 
 
 def _ways(found: Assessment) -> frozenset[tuple[str, str]]:

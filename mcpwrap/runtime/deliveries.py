@@ -19,7 +19,7 @@ from contextlib import suppress
 from time import time
 from typing import TYPE_CHECKING, Final
 
-from mcpwrap.core.credentials import Failed, FromSecret, Issued, Minted, Wanted
+from mcpwrap.core.credentials import Failed, FromLogin, FromSecret, Issued, Minted, Wanted
 from mcpwrap.core.redact import Known
 from mcpwrap.files import reason, replace
 from mcpwrap.identity.apart import GIVE_UP_S, Apart, at_work, start
@@ -49,6 +49,9 @@ MARGIN_S: Final = 5.0
 SPARE_S: Final = 2.0
 """How long before its end a token of our own is minted anew at the latest, in seconds."""
 
+SKEW_S: Final = 60.0
+"""How far the clock may be behind the last answer: more means that it was put right, and every time that was noted is wrong."""
+
 CRASH_RETRY_S: Final = 10.0
 """When it is tried again after a token's file couldn't be written."""
 
@@ -66,8 +69,14 @@ class Deliveries:
         self._issued: dict[str, Issued] = {}
         self._looks: dict[str, tuple[tuple[int, int] | None, ...]] = {}
         """how the files of secrets looked"""
-        self._changed: set[str] = set()
-        """secrets that changed since they were fetched"""
+        self._outdated: set[str] = set()
+        """what the running server has as a variable and must not have any more: another person's, a secret that was taken back"""
+        self._times: dict[str, int] = {}
+        """how often what was had was forgotten: an answer to an older question isn't taken"""
+        self._asked: dict[str, int] = {}
+        """the same, when the process apart was asked"""
+        self._taken_at = 0.0
+        """when something came in last: a clock that is before that was put right"""
         self._failed: dict[str, tuple[Failed, float]] = {}
         """what couldn't be had, and when it is tried again (infinity: when a person did something)"""
         self._delivered: dict[str, Issued] = {}
@@ -91,12 +100,13 @@ class Deliveries:
         wanted = {each.name: each for each in found.wanted}
         before = self._found
         same = before is not None and before.bearer == found.bearer
-        for name in [*self._issued, *self._failed]:
-            if not same or self._wanted.get(name) != wanted.get(name):
-                self._issued.pop(name, None)
-                self._failed.pop(name, None)
+        lent = same and before is not None and (before.profile, before.network) == (found.profile, found.network)
+        for name in {*self._wanted, *self._issued, *self._failed}:
+            each = wanted.get(name)
+            if not same or self._wanted.get(name) != each or (not lent and each and isinstance(each.source, FromLogin)):
+                self._forget(name)
         self._found, self._vault, self._wanted = found, vault, wanted
-        self._renew_changed_secrets(found, vault)
+        self._forget_changed_secrets(found, vault)
         if any(each.via in ("file", "helper") for each in wanted.values()) and not self._folder:
             self._folder = rundir.make(self._state, self._shim)
         if any(each.via == "helper" for each in wanted.values()) and self._socket is None:
@@ -104,19 +114,27 @@ class Deliveries:
             if self._loop is not None:
                 self._socket.attach(self._loop)
 
-    def _renew_changed_secrets(self, found: Assessment, vault: Vault | None) -> None:
+    def _forget(self, name: str) -> None:
+        """What was had doesn't count from here on; calls wait until it is fetched anew."""
+        self._times[name] = self._times.get(name, 0) + 1
+        self._failed.pop(name, None)
+        if self._issued.pop(name, None) is None:
+            return
+        if name in self._delivered:
+            self._outdated.add(name)
+        if self._folder:
+            with suppress(OSError):
+                os.unlink(os.path.join(self._folder, name))
+
+    def _forget_changed_secrets(self, found: Assessment, vault: Vault | None) -> None:
         """A person may have set a secret anew, or taken it away, while the server runs."""
         for each in self._wanted.values():
             if isinstance(each.source, FromSecret) and vault is not None:
                 paths = SecretStore(vault).paths(found.bearer.root, found.bearer.server, each.source.name)
                 look = tuple(_look(path) for path in paths)
                 if self._looks.get(each.name, look) != look:
-                    self._changed.add(each.name)
+                    self._forget(each.name)
                 self._looks[each.name] = look
-
-    def again(self) -> None:
-        """Try at once what failed: something was done about it."""
-        self._failed = {name: (failed, 0.0) for name, (failed, _) in self._failed.items()}
 
     # what the server gets
 
@@ -134,6 +152,7 @@ class Deliveries:
         """The variables of the server that starts now; it has them from here on."""
         found: dict[str, str] = {}
         self._delivered = {}
+        self._outdated.clear()
         for each in self._wanted.values():
             match each.via:
                 case "env":
@@ -180,8 +199,14 @@ class Deliveries:
             new = self._issued.get(name, old)
             if new.value != old.value:
                 # (a secret that was changed by a person has no end: soon)
-                ends.append(time() if old.expires_at is None else old.expires_at - margin(old))
+                urgent = old.expires_at is None or name in self._outdated
+                ends.append(time() if urgent else (old.expires_at or 0.0) - margin(old))
         return min(ends, default=float("inf"))
+
+    @property
+    def urgent(self) -> bool:
+        """True where the running server has a variable that it must not have any more, and the right one is there."""
+        return any(name in self._issued for name in self._outdated)
 
     @property
     def missing(self) -> Failed | None:
@@ -208,7 +233,7 @@ class Deliveries:
         if not due or self._apart is not None or found is None or vault is None:
             self._schedule()
             return
-        self._changed.difference_update(each.name for each in due)
+        self._asked = {each.name: self._times.get(each.name, 0) for each in due}
         self._apart = start(Job(vault.places, vault.header, vault.key, found.bearer, due, found.network, found.profile))
         if self._loop is not None:
             self._watch(self._loop, self._apart)
@@ -272,18 +297,16 @@ class Deliveries:
         self._giving_up = loop.call_later(GIVE_UP_S, give_up)
 
     def _take(self, found: list[Issued | Failed]) -> None:
-        now = time()
+        now = self._taken_at = time()
+        found = [each for each in found if self._still_wanted(each.name)]
         for each in found:
-            if each.name not in self._wanted:
-                continue
             if isinstance(each, Failed):
                 self._failed[each.name] = (each, float("inf") if each.retry_s is None else now + each.retry_s)
                 if each.retry_s is None:
                     # a person took it away, or has to do something: what was had before doesn't count any more
-                    self._issued.pop(each.name, None)
-                    if self._wanted[each.name].via == "file":
-                        with suppress(OSError):
-                            os.unlink(os.path.join(self._folder, each.name))
+                    failed = self._failed[each.name]
+                    self._forget(each.name)
+                    self._failed[each.name] = failed
                 continue
             self._failed.pop(each.name, None)
             self._issued[each.name] = each
@@ -292,11 +315,16 @@ class Deliveries:
         self._schedule()
         self._came(found)
 
+    def _still_wanted(self, name: str) -> bool:
+        """True where nothing changed since it was asked for."""
+        return name in self._wanted and self._asked.get(name) == self._times.get(name, 0)
+
     def _write(self, issued: Issued) -> None:
         path = os.path.join(self._folder, issued.name)
         try:
             replace(path, issued.value.reveal().encode())
         except OSError as error:
+            self._issued.pop(issued.name)
             self._failed[issued.name] = (
                 Failed(issued.name, f"`{path}` can't be written: {reason(error)}", "make room on the disk", CRASH_RETRY_S),
                 time() + CRASH_RETRY_S,
@@ -316,7 +344,7 @@ class Deliveries:
         return failed[0] if failed else Failed(chosen[0].name, "it is still being fetched", "ask again in a second", 1.0)
 
     def _due_at(self, name: str) -> float:
-        if name in self._changed:
+        if time() < self._taken_at - SKEW_S:
             return 0.0
         if name in self._failed:
             return self._failed[name][1]

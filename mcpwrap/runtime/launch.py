@@ -96,7 +96,6 @@ class Launcher:
             self.deliveries.want(found, self.door.vault)
         except StateError as error:
             return self._held(found, error)
-        self.deliveries.again()
         self.deliveries.fetch()
         return found
 

@@ -46,6 +46,9 @@ FLUSH_S: Final = 0.2
 WATCH_S: Final = 0.5
 """How often an idle session looks whether its policy or trust changed."""
 
+FIRST_TOKEN_S: Final = 10.0
+"""How long a client's first message waits for a credential that the server can't start without; clients wait 30 s and more."""
+
 LOOK_S: Final = 0.02
 """How old that look may be when a client's message is judged."""
 
@@ -74,6 +77,10 @@ class Control(Restarting, Protocol):
 
     def attach(self, loop: asyncio.AbstractEventLoop, came: Callable[[list[Issued | Failed]], None]) -> None:
         """Have credentials fetched on `loop`; `came` is called with each answer."""
+        ...
+
+    def late(self, at: float) -> list[Event]:
+        """What follows from a first credential that isn't there after `FIRST_TOKEN_S`."""
         ...
 
     def delivered(self, came: list[Issued | Failed], at: float, *, running: bool) -> tuple[list[Event], ServerPipes | None]:
@@ -142,6 +149,7 @@ class Pump:
             self._attach(pipes)
         self._loop.call_later(WATCH_S, self._watch)
         self._control.attach(self._loop, self._delivered)
+        self._loop.call_later(FIRST_TOKEN_S, self._first_token_late)
         try:
             await self._done.wait()
         finally:
@@ -357,6 +365,10 @@ class Pump:
             return
         self._follow(*self._control.delivered(came, monotonic(), running=self._running))
 
+    def _first_token_late(self) -> None:
+        if not self._ending:
+            self._follow(self._control.late(monotonic()), None)
+
     def _follow(self, events: list[Event], pipes: ServerPipes | None) -> None:
         if pipes is not None:
             self._attach(pipes)
@@ -377,6 +389,7 @@ class Pump:
     def _watch(self) -> None:
         if not self._ending:
             self._look(monotonic())
+            self._restarts.watch()
             if "server" in self._crowded and not self._hung_up and self._client_in.hung_up():
                 # the client is gone, and its end isn't read because the server doesn't read
                 self._hung_up = True

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
-from mcpwrap.core.events import DrainOver, Event, RestartForced, ServerExited, ServerRestarted
+from mcpwrap.core.events import DrainOver, Event, RestartDue, RestartForced, ServerExited, ServerRestarted
 from mcpwrap.core.restarting import Phase
 from mcpwrap.runtime.stderr import say
 
@@ -34,8 +34,9 @@ class Restarting(Protocol):
         """In how many seconds a server with an old credential must be restarted; None where none has one."""
         ...
 
-    def restart(self) -> tuple[ServerPipes | None, str]:
-        """Start the server again, with what is there now; or why it can't be, for a person."""
+    def restart(self, at: float) -> tuple[list[Event], ServerPipes | None, str]:
+        """Start the server again, if it still may run: what else follows from the files as they are now, the pipes, or why there
+        are none, for a person."""
         ...
 
 
@@ -76,6 +77,14 @@ class Restarts:
         if wait_s is not None and self._server() is not None and not self.restarting:
             self._timer = self._loop.call_later(wait_s, self._force)
 
+    def watch(self) -> None:
+        """Look again whether a restart is due: what became due while the last one was on would else wait for the next renewal."""
+        if self._session.phase is None and not self.restarting and self._timer is None and self._server() is not None:
+            wait_s = self._control.force_in_s()
+            if wait_s is not None:
+                self._act(RestartDue(monotonic()))
+                self.look()
+
     def begin(self) -> None:
         """Stop the server; it is started again when it is gone."""
         self._cancel()
@@ -92,11 +101,14 @@ class Restarts:
 
     def respawn(self) -> None:
         """The old process is gone: start the next one."""
+        events, pipes, why = self._control.restart(monotonic())
         self.restarting = False
-        pipes, why = self._control.restart()
+        for event in events:
+            self._act(event)
         if pipes is None:
-            say(why)
-            self._act(ServerExited(why, monotonic()))
+            if not self._session.held:
+                say(why)
+                self._act(ServerExited(why, monotonic()))
             return
         self._attach(pipes)
         self._after(JOIN_S, self._join_over)
