@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from mcpwrap.policy.executables import digests
 
 
@@ -31,6 +33,12 @@ def test_what_can_be_no_path_names_no_file(tmp_path: Path) -> None:
     (root / "x").write_text("x")
     assert digests(("t", "a\0b", "/\0", "", "x"), "/usr/bin/t", str(root), str(root)) == {"x": known("x")}
     assert digests(("t", "\0=x"), "/usr/bin/t", str(root), str(root)) == {"\0=x": known("x")}
+
+
+@pytest.mark.parametrize("element", ["file:///elsewhere/%00", "--x=file:///elsewhere/a%00b", "file://%00", "file://"])
+def test_a_uri_of_what_can_be_no_path_names_no_file(tmp_path: Path, element: str) -> None:
+    root = tmp_path.resolve()
+    assert digests(("t", element), "/usr/bin/t", str(root), str(root)) == {}
 
 
 def test_a_uri_of_a_file_names_it_in_either_case(tmp_path: Path) -> None:
