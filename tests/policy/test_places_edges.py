@@ -83,3 +83,10 @@ def test_a_stumble_is_told_where_it_is(text: str, at: int) -> None:
     with pytest.raises(Stumble) as caught:
         Places(text)
     assert caught.value.at == at
+
+
+def test_blanks_are_no_matter() -> None:
+    found = Places("a=[1,{b=2,cd=3}]\ne.f=4\n")
+    assert found.place(("a", 0)) == (1, 4)
+    assert found.place(("a", 1, "cd")) == (1, 11)
+    assert found.place(("e", "f")) == (2, 1)

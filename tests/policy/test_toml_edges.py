@@ -25,6 +25,7 @@ from mcpwrap.policy.toml import nearest, parse
         (b"a = 1\nb = 2\na = 3\n", "f:3:6", "a = 3"),
         (b"a = 'x", "f:1:5", "a = 'x"),
         (b"\na = 'x", "f:2:5", "a = 'x"),
+        (b"a = 1\n\nb = " + b"1" * 99 + b"\n", "f:3:5", "b = " + "1" * 99),
     ],
 )
 def test_an_error_is_told_where_it_stands(data: bytes, place: str, excerpt: str) -> None:
