@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,18 @@ def test_a_uri_of_a_file_names_it_in_either_case(tmp_path: Path) -> None:
     for scheme in ("file", "FILE"):
         element = f"{scheme}://{root}/a%20b"
         assert digests(("t", element), "/usr/bin/t", None, str(root)) == {element: known("x")}
+
+
+def test_a_file_is_closed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path.resolve()
+    (root / "x").write_text("x")
+    close = os.close
+    closed: list[int] = []
+
+    def noted(fd: int) -> None:
+        closed.append(fd)
+        close(fd)
+
+    monkeypatch.setattr(os, "close", noted)
+    digests(("t", "x", str(root)), "/usr/bin/t", str(root), str(root))
+    assert len(closed) == 2
