@@ -21,6 +21,7 @@ def load(text: str) -> None:
             "the elements of `allow` must be strings, not a number",
             "f:3:29",
         ),
+        ("rules = [\n{ allow = ['a'] },\n5]\n", "must be a table", "f:4:1"),
         ("zzz = 1\naaa = 1\n", "unknown key `zzz`", "f:2:1"),
         ("[[servers.f.rules]]\nallow = ['a']\n[[servers.f.rules]]\nallow = ['b']\nzzz = 1\n", "unknown key `zzz`", "f:6:1"),
         ("[[servers.f.rules]]\nallow = ['a']\nargs.x = { one_of = [{}] }\n", "must be strings, numbers or truth values", "f:4:22"),

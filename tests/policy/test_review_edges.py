@@ -51,6 +51,7 @@ def test_a_test_of_another_method_names_no_tool() -> None:
         ("allow = ['a']\n" + WITH.format("deny = ['a']"), []),
         ("allow = ['a']\n[[servers.f.rules]]\nallow = ['a']\n", []),
         ("allow = ['a']\n[[servers.f.rules]]\nallow = ['a']\nlimit = '3/s'\n", []),
+        ("allow = ['a']\n" + WITH.format("allow = ['a']\nlimit = '3/s'"), []),
         ("ask = ['a']\n[[servers.f.rules]]\nallow = ['a']\nlimit = '3/s'\n", []),
         (
             "allow = ['a']\n" + WITH.format("allow = ['a']"),
@@ -72,7 +73,7 @@ def test_a_rule_that_never_counts_is_told_and_no_other(text: str, remarks: list[
     assert found(text) == remarks
 
 
-SCHEMA = {"inputSchema": {"properties": {"path": {}, "mode": {}}}}
+SCHEMA: dict[str, Any] = {"inputSchema": {"properties": {"path": {}, "mode": {}}}}
 
 
 def test_a_pattern_that_matches_nothing_is_told_with_what_was_meant() -> None:
@@ -111,3 +112,24 @@ def test_every_tool_that_deserves_a_question_is_told_at_its_first_pattern() -> N
         (5, "`send_b` is allowed without `log` or `ask`, and its name says `send`"),
     ]
     assert found("allow = [\n'delete_a']\n[[servers.f.rules]]\nallow = ['delete_*']\n")[0][0] == 3
+
+
+def test_a_question_for_one_tool_excuses_no_other() -> None:
+    said = [text for _, text in found("allow = ['push_x', 'delete_a']\nask = ['push_*']\n")]
+    assert "`delete_a` is allowed without `log` or `ask`, and its name says `delete`" in said
+
+
+def test_a_glob_that_is_no_beginning_is_no_slip_for_one() -> None:
+    tools: Tools = {"read_file_now": {}}
+    assert found("allow = ['r*ad_file_nox*']\n", tools) == [(2, "`r*ad_file_nox*` in `allow` matches no tool that the server has")]
+
+
+def test_a_rule_without_a_tool_and_one_whose_tools_have_the_argument_are_told_nothing_of_it() -> None:
+    rule = "[[servers.f.rules]]\nlog = ['{}']\nargs.path = {{ max = 1 }}\n"
+    assert found(rule.format("a"), {"a": SCHEMA}) == []
+    assert found(rule.format("q"), {"a": SCHEMA}) == [(3, "`q` in `log` matches no tool that the server has")]
+
+
+@pytest.mark.parametrize("key", ["path", "file", "dir", "folder", "sourceFolder"])
+def test_an_argument_of_such_a_name_is_a_path(key: str) -> None:
+    assert len(found(f"[[servers.f.rules]]\nlog = ['a']\nargs.{key} = {{ glob = '*.pem' }}\n")) == 1
