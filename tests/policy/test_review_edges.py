@@ -133,3 +133,7 @@ def test_a_rule_without_a_tool_and_one_whose_tools_have_the_argument_are_told_no
 @pytest.mark.parametrize("key", ["path", "file", "dir", "folder", "sourceFolder"])
 def test_an_argument_of_such_a_name_is_a_path(key: str) -> None:
     assert len(found(f"[[servers.f.rules]]\nlog = ['a']\nargs.{key} = {{ glob = '*.pem' }}\n")) == 1
+
+
+def test_a_list_for_one_segment_overrules_none_for_all_below() -> None:
+    assert found("[servers.f.resources]\nallow = ['d://**']\ndeny = ['d://*']\n") == []
