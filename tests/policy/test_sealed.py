@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from mcpwrap.errors import StateError
-from mcpwrap.policy.records import CommandRecord, TrustRecord
 from mcpwrap.policy.sealed import Envelope, decode, locked, open_envelope, replace
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="there is no lock there")
@@ -154,14 +153,3 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
 def test_what_is_nested_too_deep_is_no_record() -> None:
     with pytest.raises(StateError, match="it can't be read"):
         decode(b"[" * 100_000, Envelope)
-
-
-def test_a_record_with_a_field_of_another_version_is_none() -> None:
-    command = msgspec.json.encode(CommandRecord("f", ("x",), "/x", None, (), {}))
-    assert decode(command, CommandRecord).server == "f"
-    with pytest.raises(StateError, match="another version of mcpwrap wrote it"):
-        decode(command[:-1] + b',"more":1}', CommandRecord)
-    whole = msgspec.json.encode(TrustRecord("/p", "", "", None, (), (), "", 1))
-    assert decode(whole, TrustRecord).project == "/p"
-    with pytest.raises(StateError, match="another version of mcpwrap wrote it"):
-        decode(whole[:-1] + b',"more":1}', TrustRecord)
