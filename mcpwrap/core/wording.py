@@ -48,7 +48,8 @@ _SECRETS: Final = "|".join(
 )
 """What grants access or authorizes a payment: sensitive in the words of MCP 2025-11-25, client/elicitation."""
 
-_ELSEWHERE: Final = frozenset(map(skeleton, ("пароль", "密码", "密碼", "パスワード", "비밀번호")))
+# as `words` has them: it takes the marks away, and Japanese writes ド as ト with a mark
+_ELSEWHERE: Final = frozenset(each for text in ("пароль", "密码", "密碼", "パスワード", "비밀번호") for each in words(text))
 
 _NEUTRAL: Final = (
     "names?|ids?|counts?|counter|length|size|limits?|budget|max|maximum|min|minimum|policy|policies|type|kind|format|expiry|expires|"

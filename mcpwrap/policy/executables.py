@@ -65,12 +65,13 @@ def digests(argv: Sequence[str], executable: str, cwd: str | None, project_root:
 
 def _named(element: str, cwd: str | None) -> Iterator[str]:
     for text in dict.fromkeys((element, element.partition("=")[2])):
-        if not text or "\0" in text:
-            continue
         if text[:7].lower() == "file://":
             from urllib.parse import unquote  # noqa: PLC0415 - 2 ms that few commands need
 
             text = unquote(text[7:])
+        # (an escape in a URI may stand for a NUL, too)
+        if not text or "\0" in text:
+            continue
         if os.path.isabs(text):
             yield text
         elif cwd is not None:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mcpwrap.core.constraint import Constraint
+from mcpwrap.core.constraint import Constraint, Truth
 from mcpwrap.core.facts import NoFacts
 from mcpwrap.core.paths import PATH_LIMIT
+from mcpwrap.core.patterns import Pattern
 from tests.core.test_constraint import NO, NOWHERE, UNSURE, YES, at, glob, tree
 
 __all__ = ["tree"]
@@ -66,3 +67,25 @@ def test_a_pattern_in_either_normal_form_is_for_names_in_it() -> None:
     assert glob("docs/u\u0308*").judge("docs/u\u0308.txt", NOWHERE) is YES
     assert glob("docs/\u00fc*").judge("docs/\u00fc.txt", NOWHERE) is YES
     assert glob("docs/\u00fc*").judge("docs/u\u0308.txt", NOWHERE) is UNSURE
+
+
+def test_a_name_in_other_letters_is_no_match_by_itself() -> None:
+    made = Constraint(glob=(Pattern.parse("docs/**", line=0, path=True),))
+    assert made.judge("docs/é", NoFacts()) is Truth.YES
+    assert made.judge("docs/../é", NoFacts()) is Truth.UNSURE
+
+
+def test_one_of_several_patterns_is_enough_in_another_case() -> None:
+    made = Constraint(glob=tuple(Pattern.parse(text, line=0, path=True) for text in ("zzz*", "*secret*", "docs/")))
+    for text in ("MY SECRET", "ZZZ", "DOCS"):
+        assert made.possibly(text, NoFacts())
+    assert not made.possibly("MY OTHER", NoFacts())
+
+
+@pytest.mark.parametrize("name", ["e", "é"])
+def test_what_leads_out_of_a_pattern_is_none_in_any_letters(tree: Path, name: str) -> None:
+    (tree / "cwd/docs" / name).write_text("")
+    (tree / "cwd" / name).write_text("")
+    assert glob("docs/*").judge(f"docs/{name}", at(tree)) is YES
+    assert glob("docs/**").judge(f"docs/../{name}", at(tree)) is not YES
+    assert glob("file:///**").judge(f"FILE://{tree}/cwd/{name}", at(tree)) is not YES

@@ -299,3 +299,10 @@ def test_another_working_folder_or_other_inherited_variables_are_told(shop: Shop
     ):
         other = msgspec.structs.replace(accepted, commands=(msgspec.structs.replace(command, **{field: value}),))
         assert shop.verify(other) == f"{told}; it needs `mcpwrap trust` again"
+
+
+def test_a_command_for_a_server_that_is_not_there_is_told_with_the_file() -> None:
+    policy = load_project(b"", file="mcpwrap.toml", root="/s", home="/h")
+    with pytest.raises(ConfigError, match="`f` is no server") as caught:
+        commands_of(policy, {}, {"f": ["x"]})
+    assert caught.value.place == "mcpwrap.toml"

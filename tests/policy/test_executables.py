@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
+
+import pytest
 
 from mcpwrap.policy.executables import digests
 
@@ -33,9 +36,30 @@ def test_what_can_be_no_path_names_no_file(tmp_path: Path) -> None:
     assert digests(("t", "\0=x"), "/usr/bin/t", str(root), str(root)) == {"\0=x": known("x")}
 
 
+@pytest.mark.parametrize("element", ["file:///elsewhere/%00", "--x=file:///elsewhere/a%00b", "file://%00", "file://"])
+def test_a_uri_of_what_can_be_no_path_names_no_file(tmp_path: Path, element: str) -> None:
+    root = tmp_path.resolve()
+    assert digests(("t", element), "/usr/bin/t", str(root), str(root)) == {}
+
+
 def test_a_uri_of_a_file_names_it_in_either_case(tmp_path: Path) -> None:
     root = tmp_path.resolve()
     (root / "a b").write_text("x")
     for scheme in ("file", "FILE"):
         element = f"{scheme}://{root}/a%20b"
         assert digests(("t", element), "/usr/bin/t", None, str(root)) == {element: known("x")}
+
+
+def test_a_file_is_closed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path.resolve()
+    (root / "x").write_text("x")
+    close = os.close
+    closed: list[int] = []
+
+    def noted(fd: int) -> None:
+        closed.append(fd)
+        close(fd)
+
+    monkeypatch.setattr(os, "close", noted)
+    digests(("t", "x", str(root)), "/usr/bin/t", str(root), str(root))
+    assert len(closed) == 2

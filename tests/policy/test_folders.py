@@ -325,3 +325,58 @@ def test_a_user_without_an_entry_whose_home_is_the_root_moved_nothing(monkeypatc
     monkeypatch.setattr(pwd, "getpwuid", unknown)
     assert folders({"HOME": "/"}).nondefault == ()
     assert folders({"HOME": "/h"}).nondefault == ("HOME",)
+
+
+@as_root
+@pytest.mark.parametrize(("mode", "fine"), [(0o600, True), (0o645, True), (0o602, False), (0o620, False)])
+def test_the_administrators_file_is_written_by_root_alone(tmp_path: Path, mode: int, fine: bool) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("x")
+    path.chmod(mode)
+    if fine:
+        assert read_site(str(path)) == b"x"
+    else:
+        with pytest.raises(ConfigError, match="can be written by others than root") as caught:
+            read_site(str(path))
+        assert caught.value.place == str(path)
+
+
+@pytest.mark.parametrize(("mode", "fine"), [(0o600, True), (0o661, True), (0o602, False)])
+def test_a_file_of_ones_own_is_not_written_by_everybody(tmp_path: Path, mode: int, fine: bool) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("x")
+    path.chmod(mode)
+    if fine:
+        assert read_config(str(path)) == b"x"
+    else:
+        with pytest.raises(ConfigError, match="is writable for everybody") as caught:
+            read_config(str(path))
+        assert caught.value.place == str(path)
+
+
+def test_what_cannot_be_read_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("x" * 9)
+    paths = [str(tmp_path / "link"), str(tmp_path), str(tmp_path / "file" / "below"), str(tmp_path / "file"), "a\0b"]
+    for path in paths:
+        with pytest.raises(ConfigError) as caught:
+            read_config(path, 8)
+        assert caught.value.place == path
+
+
+def test_a_file_is_read_in_pieces_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_text("0123456789")
+    read, close = os.read, os.close
+    closed: list[int] = []
+    monkeypatch.setattr(os, "read", lambda fd, size: read(fd, min(size, 3)))
+
+    def noted(fd: int) -> None:
+        closed.append(fd)
+        close(fd)
+
+    monkeypatch.setattr(os, "close", noted)
+    assert read_config(str(path), 10) == b"0123456789"
+    with pytest.raises(ConfigError, match="is longer than"):
+        read_config(str(path), 9)
+    assert len(closed) == 2
