@@ -10,8 +10,8 @@ from mcpwrap.core.pins import Kind, Learned, PinGuard
 from mcpwrap.policy.drift import Difference, offer_digest, state_of
 from mcpwrap.policy.lock import Entry, Lock
 from mcpwrap.policy.pins import PinStore
-from mcpwrap.policy.trust import Unsealed
 from tests.policy.test_pins import EVIL, ROOT, SAID, A, B, entry, learn
+from tests.vaults import Unsealed
 
 
 @pytest.fixture
