@@ -115,13 +115,15 @@ class Restarts:
         self._act(ServerRestarted(monotonic()))
 
     def _force(self) -> None:
+        self._timer = None
         self._act(RestartForced(monotonic()))
-        if not self.restarting:
+        # (while the process before is still being opened it means nothing; `watch` asks again)
+        if self._session.phase is Phase.DRAINING and not self.restarting:
             self._draining = True
             self._timer = self._loop.call_later(DRAIN_S, self._drain_over)
 
     def _drain_over(self) -> None:
-        self._draining = False
+        self._draining, self._timer = False, None
         if self._session.phase is Phase.DRAINING:
             self._act(DrainOver(monotonic()))
 
