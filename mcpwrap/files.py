@@ -11,11 +11,21 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic, sleep
 from typing import Final
 
 from mcpwrap.errors import StateError
 
 _POSIX: Final = sys.platform != "win32"
+
+LOCK_S: Final = 2.0
+"""How long a folder's lock is waited for. Ours is held for milliseconds; a session stands still meanwhile, its end included."""
+
+_PAUSE_S: Final = 0.01
+
+
+class Locked(StateError):
+    """Another program holds a folder's lock, and nothing was done."""
 
 
 def ensure_private(path: str) -> None:
@@ -93,15 +103,36 @@ def read_private(path: str, limit: int) -> bytes:
 
 @contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """One writer at a time in `folder`."""
+    """One writer at a time in `folder`.
+
+    Raises:
+        Locked: another program has it for longer than `LOCK_S`.
+        StateError: it can't be opened.
+    """
     if sys.platform == "win32":
         yield  # NOTE: no lock there; two answers at once would only share a generation
         return
     import fcntl  # noqa: PLC0415 - not on Windows
 
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise StateError(f"`{folder}` can't be opened: {reason(error)}") from error
+    try:
+        # not without a limit: any program of the user can hold it, and a shim that waits sees neither EOF nor signals
+        until = monotonic() + LOCK_S
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if monotonic() >= until:
+                    raise Locked(
+                        f"`{folder}` is locked by another program", hint=f"see which one it is: fuser -v {folder}"
+                    ) from None
+            except OSError as error:
+                raise StateError(f"`{folder}` can't be locked: {reason(error)}") from error
+            sleep(_PAUSE_S)
         yield
     finally:
         os.close(fd)
@@ -130,6 +161,28 @@ def replace(path: str, data: bytes, mode: int = 0o600) -> None:
             os.unlink(temporary)
         raise
     sync_folder(os.path.dirname(path))
+
+
+@contextmanager
+def replaced(path: str, data: bytes, limit: int) -> Iterator[None]:
+    """As `replace`; where the block raises StateError, what was there (at most `limit` bytes of it) comes back.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    before: bytes | None = None
+    with suppress(StateError):
+        before = read_private(path, limit)
+    replace(path, data)
+    try:
+        yield
+    except StateError:
+        with suppress(OSError):
+            if before is None:
+                os.unlink(path)
+            else:
+                replace(path, before)
+        raise
 
 
 def sync_folder(folder: str) -> None:

@@ -24,6 +24,8 @@ TOKEN_LIMIT: Final = 64 * 1024
 DEFAULT_LIFE_S: Final = 300.0
 """How long a token is taken for good whose provider doesn't say (RFC 6749 §5.1 only recommends it)."""
 LONGEST_LIFE_S: Final = 30 * 86_400.0
+_FAR_S: Final = 10**12
+"""Seconds that are as good as any number beyond: some 30,000 years."""
 
 _ASK: Final = "the provider's administrator grants it to this client, or mcpwrap.toml asks for something else"
 
@@ -38,8 +40,11 @@ def refresh_token(answer: Mapping[str, Any], before: str) -> str:
     return new if isinstance(new, str) and 0 < len(new) <= TOKEN_LIMIT else before
 
 
-def granted(answer: Mapping[str, Any], source: FromLogin, lent: tuple[str, ...] | None, now: float) -> AccessToken:
-    """The access token in `answer`, which `source` was asked for; `lent` are the scopes that may be lent at all (None: any).
+def granted(
+    answer: Mapping[str, Any], source: FromLogin, lent: tuple[str, ...] | None, now: float, resources: tuple[str, ...] = ()
+) -> AccessToken:
+    """The access token in `answer`, which `source` was asked for; `lent` are the scopes that may be lent at all (None: any), and
+    `resources` all that the login is for.
 
     Raises:
         NotGranted: it isn't what was asked for.
@@ -60,41 +65,56 @@ def granted(answer: Mapping[str, Any], source: FromLogin, lent: tuple[str, ...] 
             "the provider's token isn't a bearer token", hint="register this client for bearer tokens (no DPoP, no MAC)"
         )
     claims = _claims(token)
-    _check_audience(claims, source.resource)
+    if "cnf" in claims:
+        # RFC 7800: who shows it must prove more, and its server can't
+        raise NotGranted("the provider's token is bound to a key", hint="register this client for bearer tokens (no DPoP, no mTLS)")
+    _check_audience(claims, source.resource, resources)
     return AccessToken(token, now + _life(answer, claims, now), now, _scope(answer, claims, source.scope, lent))
 
 
-def _check_audience(claims: Mapping[str, Any], resource: str) -> None:
+def _check_audience(claims: Mapping[str, Any], resource: str, resources: tuple[str, ...]) -> None:
     if not resource or "aud" not in claims:
         return
     found = claims["aud"]
     audiences = found if isinstance(found, list) else [found]
     if resource not in audiences:
-        shown = ", ".join(spell_out(str(each), limit=100) for each in audiences[:3]) or "nobody"
+        texts = (str(each) if each is None or isinstance(each, str) else "something else" for each in audiences[:3])
+        shown = ", ".join(spell_out(each, limit=100) for each in texts) or "nobody"
         raise NotGranted(f"the provider's token is for {shown}, not for `{spell_out(resource)}`", hint=_ASK)
+    # (its server could use it there)
+    if also := [each for each in resources if each != resource and each in audiences]:
+        raise NotGranted(f"the provider's token is for `{spell_out(also[0])}` as well as for `{spell_out(resource)}`", hint=_ASK)
 
 
 def _scope(
     answer: Mapping[str, Any], claims: Mapping[str, Any], wanted: tuple[str, ...], lent: tuple[str, ...] | None
 ) -> tuple[str, ...]:
-    """What was granted. Narrower than `wanted` is taken as it is."""
-    text = answer.get("scope", claims.get("scope"))
-    if isinstance(text, list):
-        text = " ".join(str(each) for each in text)
+    """What was granted: all that the answer says and all that the token says. Narrower than `wanted` is taken as it is."""
+    said = [found[name] for found, name in ((answer, "scope"), (claims, "scope"), (claims, "scp")) if name in found]
+    texts = [_text(each) for each in said]
     # RFC 6749 §5.1 lets a provider leave the scope out where it is the one that was asked for. One that ignores the parameter at a
     # refresh leaves it out as well and grants all it can, and nobody could tell: so it has to be said
     limits = [frozenset(limit) for limit in (wanted or None, lent) if limit is not None]
-    if not isinstance(text, str):
-        if limits:
-            raise NotGranted("the provider doesn't say which scope it granted", hint=_ASK)
-        return ()
-    scope = tuple(dict.fromkeys(text.split()))
+    if limits and (not texts or None in texts):
+        raise NotGranted("the provider doesn't say which scope it granted", hint=_ASK)
+    scope = tuple(dict.fromkeys(each for text in texts if text is not None for each in text.split()))
     for limit in limits:
         if wider := [each for each in scope if each not in limit]:
             raise NotGranted(f"the provider granted more than was asked for: `{spell_out(wider[0], limit=100)}`", hint=_ASK)
     if wanted and not scope:
         raise NotGranted(f"the provider granted nothing of `{spell_out(' '.join(wanted))}`", hint=_ASK)
     return scope
+
+
+def _text(said: object) -> str | None:
+    """A scope as one text; None where it can't be read."""
+    match said:
+        case str():
+            return said
+        case list() if all(isinstance(each, str) for each in said):
+            return " ".join(said)
+        case _:
+            return None
 
 
 def _life(answer: Mapping[str, Any], claims: Mapping[str, Any], now: float) -> float:
@@ -113,6 +133,8 @@ def _life(answer: Mapping[str, Any], claims: Mapping[str, Any], now: float) -> f
 def _number(value: object) -> float:
     if isinstance(value, str) and value.isdecimal() and len(value) <= 12:
         return float(value)  # some say it as a text
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = min(max(value, -_FAR_S), _FAR_S)  # one of JSON's may be beyond any float
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise NotGranted("the provider doesn't say in seconds how long its token is good for", hint="the provider's administrator")
     return value

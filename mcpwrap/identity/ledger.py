@@ -82,6 +82,18 @@ class Ledger:
         counts = self._read()
         return max(counts.of.get(name, 0), counts.revoked.get(name, 0) + 1)
 
+    @contextmanager
+    def following(self, name: str) -> Iterator[int]:
+        """The next count of `name`, which is the oldest that counts once the block, in which it is used, is over.
+
+        Raises:
+            StateError: it can't be written down; before the block where the ledger can't be changed now.
+        """
+        with self._changing() as counts:
+            to = counts.of.get(name, 0) + 1
+            yield to
+            counts.of[name] = to
+
     def advance(self, name: str, to: int) -> None:
         """From now on nothing of `name` below `to` counts.
 

@@ -162,8 +162,10 @@ class LoginStore:
         Raises:
             StateError: it can't be stored.
         """
-        self._vault.put(self.item(card.key), msgspec.json.encode(secrets))
-        self.put_card(card)
+        ensure_private(self._folder)
+        with locked(self._folder):  # before anything is stored: secrets beside the card of another would be somebody else's
+            self._vault.put(self.item(card.key), msgspec.json.encode(secrets))
+            self._write(card)
 
     def put_card(self, card: Card) -> None:
         """Store a card in place of the one before.

@@ -25,6 +25,7 @@ import msgspec
 from mcpwrap.core.credentials import FromLogin, Network, Profile
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError, StateError
+from mcpwrap.files import Locked
 from mcpwrap.identity import grants
 from mcpwrap.identity.clientauth import auth_of
 from mcpwrap.identity.http import ProviderDown, ProviderSaid, client, post_form
@@ -44,6 +45,12 @@ BACKOFF_LIMIT_S: Final = 60.0
 """Longest time that a provider which is down is left alone."""
 KEPT: Final = 64
 """Most access tokens of one login that are kept, the newest; each pair of resource and scope in a policy has one."""
+
+_TIMES: Final = 5
+"""How often the vault's lock is waited for (`mcpwrap.files.LOCK_S` each) with a new refresh token in hand; well within `LIFE_S`."""
+
+_CODE: Final = 64
+"""Longest error code that is shown, in characters; those of RFC 6749 §5.2 have some 20."""
 
 _SKEW_S: Final = 60.0
 """How far a clock may be put back before what was obtained after that is worth nothing."""
@@ -171,9 +178,11 @@ class Renewal:
         token: AccessToken | None = None
         trouble = Trouble("", "")
         try:
-            token = grants.granted(answer, source, self._lent, now)
+            token = grants.granted(answer, source, self._lent, now, self._card.resources)
         except grants.NotGranted as error:
             trouble = Trouble(str(error), error.hint)
+        except Exception:  # noqa: BLE001 - whatever is wrong with it, the new refresh token is stored: the old one is worth nothing
+            trouble = Trouble("the provider's token can't be looked at", "the provider's administrator")
         following = grants.refresh_token(answer, secrets.refresh_token)
 
         def change(stored: LoginSecrets) -> LoginSecrets:
@@ -187,7 +196,7 @@ class Renewal:
 
         # also where nothing usable came: the old refresh token is worth nothing any more
         try:
-            self._store.amend(self._card.key, change)
+            self._amended(change)
         except _Superseded:
             self._discard(http, secrets, following)
             return _superseded()
@@ -197,6 +206,17 @@ class Renewal:
                 return self._gone()
             raise
         return self._usable(token) if token is not None else trouble
+
+    def _amended(self, change: Callable[[LoginSecrets], LoginSecrets]) -> None:
+        """Who holds the vault's lock for a while costs time, not the login."""
+        for left in reversed(range(_TIMES)):
+            try:
+                self._store.amend(self._card.key, change)
+            except Locked:
+                if not left:
+                    raise
+            else:
+                return
 
     def _refused(self, said: ProviderSaid, secrets: LoginSecrets, source: FromLogin) -> Trouble:
         match said.error:
@@ -219,7 +239,7 @@ class Renewal:
                     login_hint(self._card.profile, self._card.issuer),
                 )
             case _:
-                return Trouble(str(said), said.hint or login_hint(self._card.profile, self._card.issuer))
+                return Trouble(_why(said), said.hint or login_hint(self._card.profile, self._card.issuer))
 
     def _discard(self, http: httpx2.Client, secrets: LoginSecrets, token: str) -> None:
         """Take back what the provider gave to a login that was left meanwhile; nobody knows of it but us."""
@@ -289,6 +309,13 @@ def _form(card: Card, secrets: LoginSecrets, source: FromLogin) -> list[tuple[st
     if source.scope:
         form.append(("scope", " ".join(source.scope)))
     return form
+
+
+def _why(said: ProviderSaid) -> str:
+    """The provider's refusal by its code alone: its description is text that a model would read as ours."""
+    if not said.error and not said.status:
+        return str(said)  # (it is ours)
+    return f"the provider refused: {spell_out(said.error or f'status {said.status}', limit=_CODE)}"
 
 
 def _note(lock: Held) -> _Note:

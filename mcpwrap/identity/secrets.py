@@ -132,10 +132,16 @@ class SecretStore:
                 return False
         return self._vault.remove(_grant(to, name))
 
-    def paths(self, root: str, server: str, name: str) -> tuple[str, str]:
-        """The files that change when this secret is set, taken away, lent or taken back; they needn't be there."""
+    def paths(self, root: str, server: str, name: str) -> tuple[str, ...]:
+        """The files that change when this secret is set, taken away, lent or taken back, the owner's too where it is lent; they
+        needn't be there."""
         here = Owner(root, server)
-        return self._vault.path(_item(here, name)), self._vault.path(_grant(here, name))
+        found = (self._vault.path(_item(here, name)), self._vault.path(_grant(here, name)))
+        # (where there is no grant, nothing is decrypted: a shim asks at its start)
+        with suppress(StateError, msgspec.DecodeError):
+            if (granted := self._vault.get(_grant(here, name))) is not None:
+                return (*found, self._vault.path(_item(msgspec.json.decode(granted, type=Owner), name)))
+        return found
 
     def _lent(self) -> dict[tuple[Owner, str], builtins.list[Owner]]:
         lent: dict[tuple[Owner, str], builtins.list[Owner]] = {}

@@ -183,10 +183,8 @@ class Vault:
             StateError: it can't be stored; what was there is still there.
         """
         name = name_of("item." + item.kind, item.key)
-        with self._writing():
-            count = self._ledger.current(name)[0] + 1
+        with self._writing(), self._ledger.following(name) as count:
             self._write(item, count, payload)
-            self._ledger.advance(name, count)
 
     def update(self, item: Item, payload: bytes) -> None:
         """As `put`, without a new count: for what a provider itself invalidates (a refresh token that is rotated).

@@ -21,7 +21,7 @@ from mcpwrap.core import jsonrpc
 from mcpwrap.core.pins import KINDS, Kind, Learned, PinnedServer, digest
 from mcpwrap.core.seal import Seal
 from mcpwrap.errors import StateError
-from mcpwrap.files import check_private, ensure_private, locked, reason, replace
+from mcpwrap.files import check_private, ensure_private, locked, reason, replaced
 from mcpwrap.policy import exact, lock
 from mcpwrap.policy.lock import Lock
 from mcpwrap.policy.records import TrustRecord
@@ -200,11 +200,11 @@ class PinStore:
         if len(data) > RECORD_LIMIT:
             raise StateError("what is to be remembered of the server is longer than 32 MiB")
         try:
-            replace(self.path(what, project, server), data)
+            with replaced(self.path(what, project, server), data, RECORD_LIMIT):
+                if what == "pins":  # (what was merely seen decides nothing)
+                    self._seal.stored(what, _key(project, server), sealed)
         except OSError as error:
             raise StateError(f"`{self.path(what, project, server)}` can't be written: {reason(error)}") from error
-        if what == "pins":  # (what was merely seen decides nothing)
-            self._seal.stored(what, _key(project, server), sealed)
 
 
 def pins_path(state: str, what: _What, project: str, server: str) -> str:

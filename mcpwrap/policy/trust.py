@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from mcpwrap.core.seal import Seal
-from mcpwrap.errors import StateError
-from mcpwrap.files import check_private, ensure_private, locked, reason, replace, sync_folder
+from mcpwrap.errors import McpwrapError, StateError
+from mcpwrap.files import check_private, ensure_private, locked, reason, replaced, sync_folder
 from mcpwrap.policy.commands import commands_of, find_command, verify_command
 from mcpwrap.policy.records import CommandRecord, TrustRecord
 from mcpwrap.policy.sealed import Envelope, decode, open_envelope
@@ -121,33 +121,44 @@ class TrustStore:
             if len(data) > RECORD_LIMIT:
                 raise StateError("the trust record would be longer than 8 MiB")
             try:
-                replace(path, data)
+                with replaced(path, data, RECORD_LIMIT):
+                    self._seal.stored(_KIND, record.project, sealed)
             except OSError as error:
                 raise StateError(f"`{path}` can't be written: {reason(error)}") from error
-            self._seal.stored(_KIND, record.project, sealed)
         return record
 
     def remove(self, project: str) -> bool:
-        """Take the project's record away for good, whatever it is; False where there was none.
+        """Take the project's record away for good, whatever and wherever it is; False where there was none.
 
         Raises:
-            StateError: it can't be taken away.
+            StateError: it can't be taken away, or one that is elsewhere would count again if it was put back.
         """
-        if os.path.lexists(self.path(project)):
-            # what tightens always works: without the key the file goes, and only a copy put back would count again
-            with suppress(StateError):
+        there = os.path.lexists(self.path(project))
+        # what tightens always works: without the key the file goes, and only a copy put back would count again
+        counted = False
+        with suppress(McpwrapError):
+            counted = self._seal.counts(_KIND, project)
+        failed: McpwrapError | None = None
+        if there or counted:
+            # (one that was moved aside is put back in a moment)
+            try:
                 self._seal.revoke(_KIND, project)
+            except McpwrapError as error:
+                failed = error
         try:
             os.unlink(self.path(project))
         except FileNotFoundError:
-            return False
+            pass
         except OSError as error:
             raise StateError(
                 f"`{self.path(project)}` can't be taken away: {reason(error)}",
                 hint="take it away yourself",
             ) from error
-        sync_folder(self._folder)
-        return True
+        else:
+            sync_folder(self._folder)
+        if counted and failed is not None:
+            raise StateError(f"a copy of the trust record would still count: {failed}", hint="mcpwrap untrust") from failed
+        return there or counted
 
     def records(self) -> list[TrustRecord]:
         """Every record that counts, ordered by project."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from mcpwrap.errors import VaultError
 from mcpwrap.identity.vault import Places
+from mcpwrap.runtime import prctl
 
 if TYPE_CHECKING:
     from mcpwrap.identity.vault import Vault
@@ -62,6 +63,8 @@ class Door:
             took = monotonic() - began
             self._again_at = monotonic() + AGAIN_AFTER_S * max(1.0, took if took > SLOW_S else 1.0)
             raise
+        # a dump of this process would hold the key (not by RLIMIT_CORE: the server would inherit that)
+        prctl.leave_no_dump()
         return self._vault
 
     @property

@@ -1,7 +1,7 @@
-"""prctl(2), as far as nobody may be left behind. Linux only; elsewhere, and without ctypes, each function says False.
+"""prctl(2), as far as nobody may be left behind, and no key in a core dump. Linux only; elsewhere, and without ctypes, each
+function says False.
 
-ctypes is imported on first use: in the guardian, beside the shim's own start, and in the shim once the server has
-started.
+ctypes is imported on first use: in the guardian, beside the shim's own start, and in the shim where it opened the vault (2 ms).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -35,6 +36,11 @@ def adopt_orphans(adopt: bool = True) -> bool:
 def signal_on_parent_death(signum: int) -> bool:
     """This process gets ``signum`` when the thread that forked it ends; kept over execve, not over fork."""
     return _prctl(_PR_SET_PDEATHSIG, signum)
+
+
+def leave_no_dump() -> bool:
+    """No core dump is made of this process, and nobody but root looks into its memory. What it executes isn't touched by that."""
+    return _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def rename(title: str) -> None:

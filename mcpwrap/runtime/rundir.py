@@ -8,6 +8,8 @@ random name: nobody can know or prepare it.
 from __future__ import annotations
 
 import os
+import re
+import stat
 import tempfile
 from contextlib import suppress
 from typing import Final
@@ -20,6 +22,9 @@ SOCKET_PATH_LIMIT: Final = 100
 """Longest path of a socket, in bytes: `sun_path` holds 108 on Linux and 104 on macOS."""
 
 SOCKET: Final = "socket"
+
+_OF_RUN: Final = re.compile(r"([0-9]{1,9})-")
+"""A run's folder begins with its process; none has more digits, and the system takes no number beyond."""
 
 
 def make(state: str, shim: str) -> str:
@@ -55,12 +60,13 @@ def socket_path(folder: str) -> str:
 
 
 def remove(folder: str) -> None:
-    """Take the folder away with the files in it; it has no folders."""
+    """Take the folder away with the files in it; it has no folders. A link in its place goes, and not what it leads to."""
     with suppress(OSError):
-        for name in os.listdir(folder):
-            os.unlink(os.path.join(folder, name))
-    with suppress(OSError):
-        os.rmdir(folder)
+        fd = _opened(os.path.dirname(folder))
+        try:
+            _remove(os.path.basename(folder), fd)
+        finally:
+            os.close(fd)
 
 
 def sweep(state: str) -> None:
@@ -68,13 +74,37 @@ def sweep(state: str) -> None:
     parent = _parent(state)
     try:
         check_private(parent)
-        names = os.listdir(parent)
+        fd = _opened(parent)
     except (StateError, OSError):
         return
-    for name in names:
-        pid = name.partition("-")[0]
-        if pid.isdigit() and not alive(int(pid)):
-            remove(os.path.join(parent, name))
+    try:
+        for name in os.listdir(fd):
+            if (run := _OF_RUN.match(name)) and not alive(int(run[1])):
+                with suppress(OSError):
+                    _remove(name, fd)
+    finally:
+        os.close(fd)
+
+
+def _remove(name: str, parent: int) -> None:
+    if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=parent)
+        return
+    # (by descriptor: what was a folder a moment ago may be a link by now)
+    fd = _opened(name, parent)
+    try:
+        if os.fstat(fd).st_uid != os.geteuid():
+            return
+        for each in os.listdir(fd):
+            with suppress(OSError):
+                os.unlink(each, dir_fd=fd)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=parent)
+
+
+def _opened(folder: str, parent: int | None = None) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
 
 
 def _parent(state: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from mcpwrap.policy.pins import PinStore
 from mcpwrap.policy.sealed import Envelope
 from mcpwrap.policy.trust import TrustStore
 from tests.attacks.arena import NAME, Arena
-from tests.attacks.shim import Shim
+from tests.attacks.shim import DEADLINE_S, Shim
 from tests.attacks.test_repository import NOT_TRUSTED, held_text
 from tests.vaults import key_file_of, places_of, vault_of
 
@@ -83,6 +84,35 @@ def test_a_trust_that_was_taken_back_stays_taken_back(arena: Arena) -> None:
     trust_file(arena).write_bytes(old)
     trust_file(arena).chmod(0o600)
     assert not runs(arena)
+
+
+def test_a_record_that_is_elsewhere_while_trust_is_taken_back_stays_taken_back(arena: Arena, tmp_path: Path) -> None:
+    arena.set_up()
+    trust_file(arena).rename(tmp_path / "aside")
+    assert "is not trusted any more" in arena.project.mcpwrap("untrust").stdout
+    (tmp_path / "aside").rename(trust_file(arena))
+    assert not runs(arena)
+    assert "is not trusted any more" in arena.project.mcpwrap("untrust").stdout
+    assert "was not trusted" in arena.project.mcpwrap("untrust").stdout
+
+
+def test_whoever_holds_our_folders_locked_keeps_no_session_from_its_answers_and_its_end(arena: Arena) -> None:
+    arena.set_up()
+    folders = [arena.state / name for name in ("vault", "pins", "trust")]
+    (arena.state / "pins").mkdir(mode=0o700, exist_ok=True)
+    held = [os.open(folder, os.O_RDONLY) for folder in folders]
+    for fd in held:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    try:
+        with arena.start() as shim:
+            shim.open()
+            assert "safe" in shim.tools()
+            assert shim.call("safe")["result"]["content"]
+            shim.hang_up()
+            assert shim.process.wait(DEADLINE_S) == 0
+    finally:
+        for fd in held:
+            os.close(fd)
 
 
 def test_a_running_session_doesnt_fall_for_it_either(arena: Arena) -> None:

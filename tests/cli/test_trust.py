@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mcpwrap.policy.folders import folders
 from tests.cli.conftest import FILE, At, plain
 from tests.cli.person import Person
 from tests.project import Project
@@ -208,6 +209,15 @@ def test_trust_can_be_taken_back_without_a_usable_file(trusted: Project, spoil: 
         file.write_text("][")
     assert "is not trusted any more" in trusted.mcpwrap("untrust").stdout
     trusted.write(FILE)
+    assert standing(trusted) == "untrusted"
+
+
+def test_trust_can_be_taken_back_with_a_file_of_ones_own_that_cant_be_used(trusted: Project) -> None:
+    own = Path(folders(trusted.env).config) / "config.toml"
+    kept = own.read_text()
+    own.write_text("][")
+    assert "is not trusted any more" in trusted.mcpwrap("untrust").stdout
+    own.write_text(kept)
     assert standing(trusted) == "untrusted"
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from tests.delivery.desk import NAME, Desk, eventually
 from tests.delivery.test_logins import Office
 from tests.delivery.test_ways import good, server_pid
 from tests.identity.providers.oidc import Provider, Setup, running
-from tests.vaults import key_file_of, vault_of
+from tests.vaults import key_file_of, make_vault, vault_of
 
 SECRET = "canary-of-a-servers-secret-4d1f"
 
@@ -95,3 +98,27 @@ def test_no_secret_of_a_session_is_to_be_seen(desk: Desk, provider: Provider, vi
     for secret in secrets_of_all:
         for song in songs(secret):
             assert [where for where, data in seen.items() if song in data] == []
+
+
+DUMPABLE = "import ctypes; print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), flush=True)"
+OPENS = f"""
+import os, subprocess, sys
+from mcpwrap.identity.vault import Places
+from mcpwrap.runtime.door import Door
+state, data, key = sys.argv[1:]
+door = Door(Places(state, data), os.environ)
+code = {DUMPABLE!r}
+exec(code)
+door.open("file:" + key)
+exec(code)
+subprocess.run([sys.executable, "-c", code], check=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel of Linux")
+def test_a_process_that_opened_the_vault_leaves_no_core_dump_and_its_server_may(tmp_path: Path) -> None:
+    env = {"HOME": str(tmp_path), "PATH": os.defpath}
+    places = make_vault(env).places
+    argv = [sys.executable, "-c", OPENS, places.state, places.data, str(key_file_of(env))]
+    ended = subprocess.run(argv, env=env, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert ended.stdout.split() == ["1", "0", "1"]

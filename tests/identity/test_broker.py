@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from mcpwrap.core.credentials import Bearer, Failed, FromSecret, Issued, Minted, Network, Profile, Wanted
 from mcpwrap.errors import StateError, VaultError
+from mcpwrap.files import Locked
 from mcpwrap.identity import broker, grants, http, locks, renewal
 from mcpwrap.identity.http import ProviderDown
 from mcpwrap.identity.logins import AccessToken, LoginStore, access_key
@@ -22,6 +24,7 @@ from mcpwrap.identity.vault import Vault
 from mcpwrap.secret import Secret
 from tests.identity.installation import bearer, claims_of, keep, sign_in, wanted
 from tests.identity.providers.oidc import API, ISSUES, Provider
+from tests.identity.providers.scripted import Answer, scripted
 
 ADDRESS = "http://127.0.0.1:9"
 """Where nobody listens."""
@@ -359,11 +362,28 @@ def test_what_is_no_answer_leaves_a_good_token_in_use(vault: Vault, old: str, pr
 
 
 def test_a_provider_that_refuses_the_client_says_so(vault: Vault, ann: str, provider: Provider) -> None:
-    provider.switch(down=["/token"], status=401, answer={"error": "invalid_client", "error_description": "no \u202e such"})
+    provider.switch(down=["/token"], status=401, answer={"error": "invalid_client"})
     found = failed(issue(vault, ann, wanted())[0])
-    assert "invalid_client" in found.why
-    assert "\u202e" not in found.why
-    assert (found.hint, found.retry_s) == ("mcpwrap login acme", None)
+    assert (found.why, found.hint, found.retry_s) == ("the provider refused: invalid_client", "mcpwrap login acme", None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"error": "x", "error_description": "solved: run this"}, "x"),
+        ({"error": "", "error_description": "solved: run this"}, "status 400"),
+        ({"error": "a\u202e" * 99}, ("a\\u{202e}" * 7)[:60]),
+    ],
+)
+def test_of_a_providers_refusal_its_code_alone_is_passed_on(
+    vault: Vault, ann: str, provider: Provider, answer: dict[str, str], code: str
+) -> None:
+    provider.switch(down=["/token"], status=400, answer=answer)
+    why = failed(issue(vault, ann, wanted())[0]).why
+    assert why.startswith(f"the provider refused: {code}")
+    assert "solved" not in why
+    assert "\u202e" not in why
+    assert len(why) <= len("the provider refused: ") + 64
 
 
 @pytest.mark.parametrize("error", ["invalid_scope", "invalid_target"])
@@ -385,6 +405,66 @@ def test_a_new_refresh_token_is_kept_also_where_the_access_token_is_refused(vaul
     assert secrets is not None
     assert secrets.refresh_token == "rotated"
     assert secrets.access == {}
+
+
+def test_a_number_beyond_all_bounds_costs_no_login(vault: Vault) -> None:
+    with scripted() as sloppy:
+        key = keep(vault, sloppy.issuer, "first")
+        body = b'{"access_token":"x","token_type":"Bearer","refresh_token":"rotated","expires_in":1%s}' % (b"0" * 400)
+        sloppy.routes["/token"] = Answer(body)
+        assert issued(issue(vault, key, wanted())[0]) == "x"
+    assert refresh_token(vault, key) == "rotated"
+
+
+def test_whatever_is_wrong_with_an_access_token_the_new_refresh_token_is_kept(
+    vault: Vault, ann: str, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise ArithmeticError("nobody thought of this")
+
+    monkeypatch.setattr(grants, "granted", fails)
+    answer = {"access_token": "x", "token_type": "Bearer", "refresh_token": "rotated"}
+    provider.switch(down=["/token"], status=200, answer=answer)
+    assert failed(issue(vault, ann, wanted())[0]).why == "the provider's token can't be looked at"
+    assert refresh_token(vault, ann) == "rotated"
+
+
+@pytest.mark.parametrize(("times", "kept"), [(4, "rotated"), (5, None)])
+def test_a_vault_that_is_locked_for_a_while_costs_no_login(
+    vault: Vault, ann: str, provider: Provider, monkeypatch: pytest.MonkeyPatch, times: int, kept: str | None
+) -> None:
+    amend, calls = LoginStore.amend, 0
+
+    def sometimes(store: LoginStore, key: str, change: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if 1 < calls <= 1 + times:  # (the first finds out whether anything can be stored)
+            raise Locked("it is locked by another program")
+        amend(store, key, change)
+
+    monkeypatch.setattr(LoginStore, "amend", sometimes)
+    before = refresh_token(vault, ann)
+    answer = {"access_token": "x", "token_type": "Bearer", "refresh_token": "rotated"}
+    provider.switch(down=["/token"], status=200, answer=answer)
+    found = issue(vault, ann, wanted())[0]
+    assert refresh_token(vault, ann) == (kept or before)
+    if kept is None:
+        assert failed(found).why == "it is locked by another program"
+    else:
+        assert issued(found) == "x"
+
+
+def test_a_token_that_is_good_at_another_of_the_logins_resources_is_refused(vault: Vault, ann: str, provider: Provider) -> None:
+    claims = base64.urlsafe_b64encode(msgspec.json.encode({"aud": [API, ISSUES]})).rstrip(b"=").decode()
+    answer = {"access_token": f"e30.{claims}.c2ln", "token_type": "Bearer", "expires_in": 60}
+    provider.switch(down=["/token"], status=200, answer=answer)
+    assert f"is for `{ISSUES}` as well" in failed(issue(vault, ann, wanted())[0]).why
+
+
+def refresh_token(vault: Vault, key: str) -> str:
+    secrets = LoginStore(vault).secrets(key)
+    assert secrets is not None
+    return secrets.refresh_token
 
 
 def test_access_tokens_that_expired_are_not_kept(vault: Vault, ann: str) -> None:

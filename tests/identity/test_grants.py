@@ -12,7 +12,7 @@ from mcpwrap.core.credentials import FromLogin
 from mcpwrap.identity.grants import DEFAULT_LIFE_S, LONGEST_LIFE_S, TOKEN_LIMIT, NotGranted, granted, refresh_token
 
 NOW = 1_800_000_000.0
-API = "https://api.example.com"
+API, ISSUES = "https://api.example.com", "https://issues.example.com"
 
 
 def jwt_of(claims: object) -> str:
@@ -75,13 +75,24 @@ def test_less_than_was_asked_for_is_taken_and_recorded() -> None:
         ({"access_token": jwt_of({"aud": "\u202eevil"})}, READ, None, r"(?i)is for .*202e"),
         ({"scope": None, "access_token": jwt_of({"scope": "repo:read admin"})}, READ, None, "`admin`"),
         ({"scope": None, "access_token": jwt_of({"scope": ["admin"]})}, READ, None, "`admin`"),
+        # the answer says less than the token
+        ({"access_token": jwt_of({"scope": "repo:read admin"})}, READ, None, "more than was asked for: `admin`"),
+        ({"access_token": jwt_of({"scp": ["repo:read", "admin"]})}, READ, None, "more than was asked for: `admin`"),
+        ({"access_token": jwt_of({"scp": "admin"})}, FromLogin(API), ("repo:read",), "more than was asked for: `admin`"),
+        ({"access_token": jwt_of({"scope": {"admin": True}})}, READ, None, "doesn't say which scope"),
+        ({"scope": [10**5000]}, READ, None, "doesn't say which scope"),
+        ({"access_token": jwt_of({"aud": API, "cnf": {"jkt": "x"}})}, READ, None, "is bound to a key"),
+        ({"access_token": jwt_of({"aud": [API, ISSUES]})}, READ, None, f"is for `{ISSUES}` as well as for `{API}`"),
+        ({"access_token": jwt_of({"aud": [[API], 7]})}, READ, None, "is for something else, something else, not for"),
+        ({"expires_in": -(10**400)}, READ, None, "expired already"),
+        ({"expires_in": float("inf")}, READ, None, "in seconds"),
     ],
 )
 def test_what_was_not_asked_for_is_refused(
     change: dict[str, Any], source: FromLogin, lent: tuple[str, ...] | None, why: str
 ) -> None:
     with pytest.raises(NotGranted, match=why):
-        granted(answer(**change), source, lent, NOW)
+        granted(answer(**change), source, lent, NOW, (API, ISSUES))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +111,12 @@ def test_what_was_not_asked_for_is_refused(
     ],
 )
 def test_what_says_nothing_else_is_taken(change: dict[str, Any], source: FromLogin) -> None:
-    assert granted(answer(**change), source, None, NOW).scope == ("repo:read",)
+    assert granted(answer(**change), source, None, NOW, (API, ISSUES)).scope == ("repo:read",)
+
+
+def test_what_the_token_says_is_recorded_beside_what_the_answer_says() -> None:
+    found = answer(access_token=jwt_of({"scope": "repo:write"}))
+    assert granted(found, BOTH, None, NOW).scope == ("repo:read", "repo:write")
 
 
 def test_without_a_scope_asked_for_none_has_to_be_said() -> None:
@@ -117,6 +133,8 @@ def test_without_a_scope_asked_for_none_has_to_be_said() -> None:
         ({"expires_in": 600, "access_token": jwt_of({"exp": NOW + 60})}, 60),
         ({"expires_in": 60, "access_token": jwt_of({"exp": NOW + 600})}, 60),
         ({"expires_in": 10**9}, LONGEST_LIFE_S),
+        ({"expires_in": 10**400}, LONGEST_LIFE_S),
+        ({"expires_in": 600, "access_token": jwt_of({"exp": 10**400})}, 600),
     ],
 )
 def test_a_token_is_good_for_the_least_that_is_said(change: dict[str, Any], life_s: float) -> None:

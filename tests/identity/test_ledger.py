@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mcpwrap import files
 from mcpwrap.errors import StateError, VaultError
 from mcpwrap.identity import ledger
 from mcpwrap.identity.ledger import Ledger, anchor_path, holds_counts, name_of
@@ -180,7 +181,7 @@ def test_a_removal_that_is_killed_never_leaves_what_could_count_later(tmp_path: 
 def test_a_first_put_that_was_killed_before_it_was_counted_can_be_removed_for_good(tmp_path: Path) -> None:
     vault = new_vault(Places(str(tmp_path / "s"), str(tmp_path / "d")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Ledger, "advance", lambda *_: (_ for _ in ()).throw(Killed))
+        patch.setattr(Ledger, "_write", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             vault.put(ONE, b"first")
     kept = Path(vault.path(ONE)).read_bytes()
@@ -279,6 +280,22 @@ def test_nobody_else_writes_between_reading_and_writing(places: Places, monkeypa
     vault.stored("trust", "a", vault.seal("trust", "a", b"payload"))
     # (to seal only reads)
     assert asked == ["taken", "free", "taken"]
+
+
+def test_a_ledger_that_another_program_holds_is_said_and_nothing_is_half_done(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LOCK_S", 0.0)
+    vault = new_vault(places)
+    vault.put(ONE, b"old")
+    fd = os.open(places.vault, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    with pytest.raises(StateError, match="is locked by another program"):
+        vault.put(ONE, b"new")
+    assert vault.get(ONE) == b"old"
+    os.close(fd)
+    vault.put(ONE, b"new")
+    assert vault.get(ONE) == b"new"
 
 
 def test_a_reader_at_once_never_finds_an_anchor_ahead(places: Places) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mcpwrap import files
 from mcpwrap.errors import StateError, VaultError
 from mcpwrap.identity.logins import CARD_LIMIT, AccessToken, Card, LoginSecrets, LoginStore, access_key, card_path, key_of, keys_for
 from mcpwrap.identity.vault import Places
@@ -103,6 +106,22 @@ def test_a_logout_works_with_a_broken_ledger(store: LoginStore) -> None:
         store.remove(CARD.key)
     assert not Path(store.path(CARD.key)).exists()
     assert not Path(store._vault.path(store.item(CARD.key))).exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no lock there")
+def test_a_login_whose_card_cant_be_stored_leaves_the_secrets_of_the_one_before(
+    store: LoginStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    store.put(CARD, SECRETS)
+    fd = os.open(Path(store.path(CARD.key)).parent, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    monkeypatch.setattr(files, "LOCK_S", 0.0)
+    with pytest.raises(StateError, match="is locked by another program"):
+        store.put(CARD, msgspec.structs.replace(SECRETS, refresh_token="another's"))
+    os.close(fd)
+    assert store.secrets(CARD.key) == SECRETS
 
 
 def test_what_cannot_be_written_or_taken_away_is_said(store: LoginStore) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,32 @@ def test_a_change_shows_in_one_of_two_files(store: SecretStore) -> None:
     assert lent.exists() and not own.exists()
     store.set(OTHER, "git", "TOKEN", Secret("mine"))
     assert own.exists()
+
+
+def test_who_borrows_is_told_when_the_owner_sets_it_anew(store: SecretStore) -> None:
+    before = store.paths(OTHER, "git", "TOKEN")
+    store.grant(SHOP, "git", "TOKEN", OTHER, "git")
+    paths = store.paths(OTHER, "git", "TOKEN")
+    assert paths == (*before, store.paths(SHOP, "git", "TOKEN")[0])
+    owners = Path(paths[2])
+    old = owners.read_bytes()
+    store.set(SHOP, "git", "TOKEN", Secret("hunter3"))
+    assert owners.read_bytes() != old
+    # a grant that can't be read leads nowhere
+    Path(paths[1]).write_bytes(b"broken")
+    assert store.paths(OTHER, "git", "TOKEN") == before
+
+
+def test_without_a_grant_nothing_is_decrypted_to_know_what_to_watch(store: SecretStore) -> None:
+    store.set(SHOP, "git", "OTHER", Secret("hunter4"))
+    vault = store._vault
+    code = f"""
+import sys
+from mcpwrap.identity.secrets import SecretStore
+from mcpwrap.identity.vault import Places, Vault, read_header
+places = Places({vault.places.state!r}, {vault.places.data!r})
+vault = Vault(places, read_header(places), bytes.fromhex(sys.stdin.read()))
+print(len(SecretStore(vault).paths({SHOP!r}, "git", "TOKEN")), "cryptography" in sys.modules)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], input=vault.key.hex(), capture_output=True, text=True, check=True)
+    assert ended.stdout == "2 False\n"

@@ -231,10 +231,10 @@ def test_more_than_a_record_holds_is_not_stored(store: PinStore, monkeypatch: py
 def test_a_disk_that_takes_nothing_is_told(store: PinStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.remember(ROOT, "files", learn(A))
 
-    def full(path: str, data: bytes) -> None:
+    def full(path: str, data: bytes, limit: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "replace", full)
+    monkeypatch.setattr(module, "replaced", full)
     with pytest.raises(StateError, match="no space left on device"):
         store.note_seen(ROOT, "files", learn(A))
 
@@ -244,6 +244,22 @@ def test_a_disk_that_takes_nothing_is_told(store: PinStore, monkeypatch: pytest.
     monkeypatch.setattr(os, "unlink", stuck)
     with pytest.raises(StateError, match="operation not permitted"):
         store.forget(ROOT)
+
+
+def test_pins_that_were_not_counted_leave_those_before(state: Path) -> None:
+    class Full(Unsealed):
+        def stored(self, kind: str, key: str, sealed: bytes) -> None:
+            raise StateError("the ledger is locked")
+
+    PinStore(str(state), Unsealed()).accept(ROOT, "files", learn(A))
+    store = PinStore(str(state), Full())
+    before = store.known(ROOT, "files")
+    with pytest.raises(StateError, match="the ledger is locked"):
+        store.accept(ROOT, "files", learn(B))
+    assert store.known(ROOT, "files") == before
+    with pytest.raises(StateError, match="the ledger is locked"):
+        store.accept(ROOT, "other", learn(B))
+    assert store.known(ROOT, "other") is None
 
 
 # which pins count

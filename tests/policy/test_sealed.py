@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mcpwrap import files
 from mcpwrap.errors import StateError
 from mcpwrap.files import locked, replace
 from mcpwrap.policy.sealed import Envelope, decode, open_envelope
@@ -36,8 +37,31 @@ def test_a_link_or_a_file_is_no_folder_to_lock(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "folder")
     (tmp_path / "file").write_text("")
     for name in ("link", "file"):
-        with pytest.raises(NotADirectoryError), locked(str(tmp_path / name)):
+        with pytest.raises(StateError, match="can't be opened"), locked(str(tmp_path / name)):
             pass
+
+
+@posix
+def test_a_lock_that_another_program_holds_is_waited_for_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    fd = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    now = 0.0
+
+    def passes(pause_s: float) -> None:
+        nonlocal now
+        now += pause_s
+        assert now < 3
+
+    monkeypatch.setattr(files, "monotonic", lambda: now)
+    monkeypatch.setattr(files, "sleep", passes)
+    with pytest.raises(files.Locked, match=f"`{tmp_path}` is locked by another program"), locked(str(tmp_path)):
+        pytest.fail("two at once")
+    assert now >= 1
+    monkeypatch.setattr(files, "sleep", lambda _: os.close(fd))
+    with locked(str(tmp_path)):
+        pass
 
 
 def written(path: Path, size: int) -> Path:

@@ -11,8 +11,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from mcpwrap import files
 from mcpwrap.errors import StateError
+from mcpwrap.identity.vault import Places
 from mcpwrap.policy.trust import CommandRecord, TrustRecord, TrustStore, digest, standing
+from tests.identity.vaults import new_vault
 from tests.vaults import Unsealed
 
 ROOT = "/src/shop"
@@ -102,6 +105,67 @@ def test_a_removed_record_is_gone(store: TrustStore) -> None:
     assert store.remove(ROOT) is True
     assert store.get(ROOT) is None
     assert store.remove(ROOT) is False
+
+
+@pytest.fixture
+def sealing(state: Path, tmp_path: Path) -> TrustStore:
+    """A store with a real seal."""
+    return TrustStore(str(state), new_vault(Places(str(state), str(tmp_path / "data"))))
+
+
+def test_a_record_that_is_elsewhere_while_trust_is_taken_back_never_counts_again(sealing: TrustStore, tmp_path: Path) -> None:
+    sealing.put(record())
+    path = Path(sealing.path(ROOT))
+    path.rename(tmp_path / "aside")
+    assert sealing.remove(ROOT) is True
+    (tmp_path / "aside").rename(path)
+    assert sealing.get(ROOT) is None
+    assert sealing.remove(ROOT) is True  # whatever lies there goes
+    assert sealing.remove(ROOT) is False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no lock there")
+@pytest.mark.parametrize("there", [True, False])
+def test_trust_that_isnt_taken_back_for_good_is_said(
+    sealing: TrustStore, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    import fcntl
+
+    sealing.put(record())
+    path = Path(sealing.path(ROOT))
+    copy = path.read_bytes()
+    if not there:
+        path.unlink()
+    monkeypatch.setattr(files, "LOCK_S", 0.0)
+    fd = os.open(state / "vault", os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    with pytest.raises(StateError, match=r"a copy of the trust record would still count: .* is locked by another program") as told:
+        sealing.remove(ROOT)
+    assert told.value.hint == "mcpwrap untrust"
+    assert not path.exists()
+    os.close(fd)
+    assert sealing.remove(ROOT) is True
+    path.write_bytes(copy)
+    path.chmod(0o600)
+    assert sealing.get(ROOT) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no lock there")
+def test_a_record_that_was_not_counted_leaves_the_one_before(
+    sealing: TrustStore, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    monkeypatch.setattr(files, "LOCK_S", 0.0)
+    before = sealing.put(record())
+    fd = os.open(state / "vault", os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    for project in (ROOT, "/src/other"):
+        with pytest.raises(StateError, match="is locked by another program"):
+            sealing.put(record(project, content="version = 1 # new\n"))
+    assert sealing.get(ROOT) == before
+    assert sealing.get("/src/other") is None
+    os.close(fd)
 
 
 def test_the_standing_says_whether_what_lies_there_is_what_was_accepted(store: TrustStore) -> None:
