@@ -130,14 +130,11 @@ class _Issuing:
         return None
 
     def _secret(self, wanted: Wanted, name: str) -> Issued | Failed:
-        from mcpwrap.identity.secrets import SecretStore  # noqa: PLC0415 - where a secret is wanted
+        from mcpwrap.identity.secrets import SecretStore, not_set  # noqa: PLC0415 - where a secret is wanted
 
         bearer = self._bearer
         found: Secret | None = SecretStore(self._vault).get(bearer.root, bearer.server, name)
-        if found is None:
-            hint = f"mcpwrap secret set {bearer.server} {name}"
-            return Failed(wanted.name, f"the secret {shown(name)} isn't set for {shown(bearer.server)}", hint)
-        return Issued(wanted.name, found)
+        return not_set(wanted.name, name, bearer.server) if found is None else Issued(wanted.name, found)
 
     def _minted(self, wanted: Wanted, minted: Minted) -> Issued:
         now = self._now()

@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from mcpwrap.core.credentials import KEPT_NAME, LOCAL
+from mcpwrap.core.credentials import KEPT_NAME, LOCAL, Failed
+from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import StateError, UsageError, VaultError
 from mcpwrap.identity.vault import Item, Vault
 from mcpwrap.secret import Secret
@@ -41,6 +42,12 @@ class Kept(msgspec.Struct, frozen=True, order=True):
     owner: Owner
     name: str
     lent: tuple[Owner, ...] = ()
+
+
+def not_set(wanted: str, name: str, server: str) -> Failed:
+    """What is said where the secret `name`, which the credential `wanted` is to be, isn't there."""
+    shown = f"`{spell_out(name)}` isn't set for `{spell_out(server)}`"
+    return Failed(wanted, f"the secret {shown}", f"mcpwrap secret set {server} {name}")
 
 
 class SecretStore:

@@ -160,7 +160,7 @@ class Run:
             self.note("policy", "other rules, pins or another login count from here on")
             events.append(PolicyChanged(found.rules, at, self._world(found)))
         # what was had for somebody else, or was taken back, isn't delivered any more
-        return [*events, *self._tokens(at), *self._awaited(at)], None
+        return [*events, *self._tokens(at), *self._awaited(at), *self._now_missing(at)], None
 
     def _start(self, found: Assessment, at: float) -> tuple[list[Event], ServerPipes | None]:
         """Start the server of a session that waits for it; nothing where a credential isn't there yet."""
@@ -171,7 +171,7 @@ class Run:
             return [Withheld(found.hold, at)], None
         self._waits = pipes is None
         if pipes is None:
-            return [], None
+            return self._waiting(at), None
         self._launched = (found.launch, _ways(found))
         self._missing = None
         events: list[Event] = [*self._tokens(at), NoticeChanged(found.notice, at)]
@@ -188,6 +188,9 @@ class Run:
         """Have credentials fetched on `loop`; `came` is called with each answer."""
         self._attached = (loop, came)
         self._attach_deliveries()
+        if self._launcher.deliveries is not None:
+            # what is missing for certain isn't fetched, so that no answer would tell
+            loop.call_soon(came, [])
 
     def _attach_deliveries(self) -> None:
         """They are made with the first credential that is wanted, before there is a loop or long after."""
@@ -208,23 +211,15 @@ class Run:
             if deliveries.complete:
                 # by the files as they are now: what was accepted may have been taken back, what it runs may be another
                 return self.reassess(at, running=False)
-            if missing is None or self._missing == missing:
-                return [], None
-            self._missing, self._starting = missing, False
-            why = without_credential(self._name, missing)
-            say(why)
-            return [Withheld(why, at)], None
+            return self._waiting(at), None
         events = self._tokens(at)
         if deliveries.urgent or (deliveries.stale and self._missing is not None):
             # what the server has is over, or isn't for it any more: nothing reaches it as it is
             events.append(RestartForced(at))
         if missing is None and not deliveries.awaited:
             events.append(TokenReady(at))
-        elif missing is not None and missing != self._missing:
-            why = without_credential(self._name, missing)
-            say(why)
-            events.append(TokenFailed(why, at))
-        self._missing = missing
+            self._missing = None
+        events += self._now_missing(at)
         if deliveries.stale:
             events.append(RestartDue(at))
         return events, None
@@ -259,6 +254,28 @@ class Run:
         why = held(self._name, "its credential is still being fetched")
         say(why)
         return [Withheld(why, at)]
+
+    def _waiting(self, at: float) -> list[Event]:
+        """What a session is told whose server waits for a credential: why it can't be had, once that is known."""
+        deliveries = self._launcher.deliveries
+        missing = deliveries.missing if deliveries is not None else None
+        if missing is None or missing == self._missing:
+            return []
+        self._missing, self._starting = missing, False
+        why = without_credential(self._name, missing)
+        say(why)
+        return [Withheld(why, at)]
+
+    def _now_missing(self, at: float) -> list[Event]:
+        """The refusal of calls, where something that the running server needs can't be had, and nobody was told yet."""
+        deliveries = self._launcher.deliveries
+        missing = deliveries.missing if deliveries is not None else None
+        if missing is None or missing == self._missing:
+            return []
+        self._missing = missing
+        why = without_credential(self._name, missing)
+        say(why)
+        return [TokenFailed(why, at)]
 
     def _awaited(self, at: float) -> list[Event]:
         return [TokenAwaited(at)] if self._launcher.awaited else []

@@ -24,7 +24,7 @@ from mcpwrap.core.redact import Known
 from mcpwrap.files import reason, replace
 from mcpwrap.identity.apart import GIVE_UP_S, Apart, at_work, start
 from mcpwrap.identity.job import Job
-from mcpwrap.identity.secrets import SecretStore
+from mcpwrap.identity.secrets import SecretStore, not_set
 from mcpwrap.identity.signing import issuer_of, jwks_path
 from mcpwrap.identity.tokens import audience
 from mcpwrap.runtime import rundir
@@ -134,6 +134,11 @@ class Deliveries:
                 look = tuple(_look(path) for path in paths)
                 if self._looks.get(each.name, look) != look:
                     self._forget(each.name)
+                if not any(look):
+                    # one that isn't there needn't be asked for: what was taken away counts from the next call on
+                    missing = not_set(each.name, each.source.name, found.bearer.server)
+                    self._forget(each.name)
+                    self._failed[each.name] = (missing, float("inf"))
                 self._looks[each.name] = look
 
     # what the server gets

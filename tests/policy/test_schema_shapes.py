@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from mcpwrap.policy import shape as s
+from mcpwrap.policy import shape_kinds as s
 from mcpwrap.policy.schema import _schema, json_schema
+from mcpwrap.policy.shape import FILES
 
 NAME = s.Text("a name", 9, "[a-z]+", "a name")
 ANY = s.Text("any", 5)
@@ -101,7 +102,7 @@ def test_each_shape_has_its_schema(shape: s.Shape, schema: dict[str, Any]) -> No
 
 
 def test_a_schema_says_which_draft_and_which_file_it_is() -> None:
-    for which, table in s.FILES.items():
+    for which, table in FILES.items():
         found = json_schema(which)
         assert found["$schema"] == "https://json-schema.org/draft/2020-12/schema"
         assert found["title"] == found["description"] == table.doc
