@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -51,10 +53,10 @@ class Office(Desk):
             'scopes = ["repo:read", "issues:read", "email", "groups", "profile"]\n'
         )
 
-    def sign_in(self, *args: str) -> str:
-        """Ann signs in with her browser."""
+    def sign_in(self, *args: str, who: str = "ann") -> str:
+        """Somebody signs in with a browser."""
         program = shlex.join([sys.executable, str(browser.__file__)])
-        return self.run("login", *args, BROWSER=f"{program} %s", BROWSER_SEES=str(self.project.home / "page"))
+        return self.run("login", *args, BROWSER=f"{program} %s", BROWSER_SEES=str(self.project.home / "page"), BROWSER_WHO=who)
 
 
 @pytest.fixture
@@ -219,3 +221,53 @@ def test_a_login_that_the_provider_ended_is_said_with_its_remedy(office: Office,
         provider.switch()
         office.sign_in()
         eventually(lambda: shim.call("shown", way="file"), _good)
+
+
+@pytest.mark.parametrize("via", ["env", "file", "meta"])
+@pytest.mark.parametrize("first_out", [True, False], ids=["after a logout", "over the login"])
+def test_who_signs_in_next_acts_with_their_own_token(office: Office, provider: Provider, via: str, first_out: bool) -> None:
+    office.lend(provider)
+    office.want(provider, via)
+    office.sign_in()
+    with office.shim() as shim:
+        shim.open()
+        assert shown(shim, 1, via)["found"]["sub"] == "ann"
+        if first_out:
+            office.run("logout", "work")
+            refused(shim.call("shown", way=via))
+        office.sign_in(who="bob")
+        first = eventually(lambda: shim.call("shown", way=via), _good)
+        assert told(first)["found"]["sub"] == "bob"
+    calls = [r["subject"]["sub"] for r in office.records if r["event"] == "call" and r["outcome"] == "allow"]
+    assert calls[0] == "ann" and calls[-1] == "bob"
+
+
+@pytest.mark.parametrize("via", ["env", "file", "meta"])
+def test_a_profile_that_lends_less_counts_from_the_next_call_on(office: Office, provider: Provider, via: str) -> None:
+    office.lend(provider)
+    office.want(provider, via)
+    office.sign_in()
+    config = office.project.home / ".config/mcpwrap/config.toml"
+    with office.shim() as shim:
+        shim.open()
+        shown(shim, 1, via)
+        config.write_text(config.read_text("utf-8").replace(json.dumps([API]), json.dumps([ISSUES])), encoding="utf-8")
+        # (files are looked at every 20 ms at most)
+        threading.Event().wait(0.05)
+        assert "doesn't lend" in refused(shim.call("shown", way=via))
+
+
+def test_a_file_that_is_touched_again_and_again_asks_the_provider_nothing(office: Office, provider: Provider) -> None:
+    office.lend(provider)
+    office.want(provider, "file")
+    office.sign_in()
+    with office.shim() as shim:
+        shim.open()
+        shown(shim, 1, "file")
+        provider.switch(down=["/token"], status=400, answer={"error": "temporarily_odd"})
+        eventually(lambda: shim.call("shown", way="file"), lambda answer: not _good(answer))
+        before = provider.state()["requests"].get("/token", 0)
+        for _ in range(30):
+            os.utime(office.project.root / "mcpwrap.toml")
+            shim.call("shown", way="file")
+        assert provider.state()["requests"].get("/token", 0) - before <= 2
