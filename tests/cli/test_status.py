@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -23,8 +24,9 @@ from tests.cli.conftest import FILE, PLAIN, At, plain
 from tests.cli.person import Person
 from tests.cli.test_explain import REFUSED, record
 from tests.identity.installation import keep
-from tests.project import Project
-from tests.vaults import key_file_of, vault_of
+from tests.identity.secret_service import SecretService
+from tests.project import USER_FILE, Project
+from tests.vaults import key_file_of, no_vault, vault_of
 
 
 def status(project: Project) -> str:
@@ -255,6 +257,27 @@ def test_a_vault_that_doesnt_open_isnt_called_untrusted(project: Project, damage
     digest = json.loads(project.mcpwrap("check", "--json", check=False).stdout)["digest"]
     ended = project.mcpwrap("trust", "--digest", digest, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"error: {why}\nhint: {hint}\n")
+
+
+def test_a_keyring_that_is_locked_is_said_in_place_of_the_trust(
+    project: Project, user_config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    no_vault(project.env)
+    user_config.write_text(USER_FILE)
+    project.write(FILE)
+    with SecretService(tmp_path_factory.mktemp("desktop")) as desktop:
+        desktop.unlock()
+        env = {**project.env, "DBUS_SESSION_BUS_ADDRESS": desktop.address}
+
+        def mcpwrap(*args: str) -> str:
+            return subprocess.run([project.command, *args], cwd=project.root, env=env, capture_output=True, text=True).stdout
+
+        mcpwrap("trust", "--digest", str(json.loads(mcpwrap("check", "--json"))["digest"]))
+        assert mcpwrap("status").startswith(f"{project.root.name}   trusted   ")
+        desktop.lock()
+        text = mcpwrap("status")
+    assert text.startswith(f"{project.root.name}   can't be told: the system's keyring is locked\n")
+    assert re.search(r"^next   unlock it \(.*\), then look again: mcpwrap vault status$", text, re.MULTILINE)
 
 
 def test_before_anything_was_trusted_a_vault_that_doesnt_open_comes_next(project: Project) -> None:
