@@ -25,6 +25,9 @@ from mcpwrap.policy.trust import commands_of, digest, verify_command, warnings_f
 FAULTY: Final = 2
 """Exit code where a file can't be used (POLICY.md §7)."""
 
+UNTOLD: Final = 1
+"""Exit code where the vault doesn't open, so that trust can't be told."""
+
 _TRUST_WORDS: Final = {
     "trusted": "trusted",
     "changed": "changed since it was accepted; `mcpwrap trust` shows what differs",
@@ -47,7 +50,10 @@ class Findings:
 @click.option("--project", metavar="DIR", help="The project, where it isn't the one you are in.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; `digest` is what `mcpwrap trust --digest` takes.")
 def check(project: str | None, as_json: bool) -> int:
-    """Look for faults in the project's file, your own and the administrator's. Exit code 2 where there is one."""
+    """Look for faults in the project's file, your own and the administrator's. Exit code 2 where there is one.
+
+    Where the vault doesn't open, so that trust can't be told, the exit code is 1.
+    """
     here = Here.now()
     found = need(project, here)
     findings = Findings()
@@ -60,7 +66,7 @@ def check(project: str | None, as_json: bool) -> int:
         click.echo(json.dumps(_facts(found, policy, findings), indent=2))
     else:
         click.echo("\n".join(_lines(found, policy, findings, Ink.of(sys.stdout))))
-    return FAULTY if findings.errors else 0
+    return FAULTY if findings.errors else UNTOLD if found.closed is not None else 0
 
 
 def _try(read: Callable[[], T], findings: Findings) -> T | None:
@@ -78,8 +84,8 @@ def _warnings(found: Found, policy: ProjectPolicy, profiles: Mapping[str, Profil
         if command.argv and not command.executable:
             missing.add(command.server)
             yield f"{command.server}: `{command.argv[0]}` was not found; the server can't start on this machine"
-    record = found.standing.record
-    if record is not None and found.standing.state == "trusted":
+    record = found.recorded.record
+    if record is not None and found.recorded.state == "trusted":
         for server in policy.servers.values():
             if server.command is not None and server.name not in missing:
                 why = verify_command(record, server.name, server.command, found.here.env, policy=server)
@@ -107,7 +113,8 @@ def _facts(found: Found, policy: ProjectPolicy | None, findings: Findings) -> di
         "digest": digest(found.data, found.lock),
         "file": found.project.file,
         "project": found.root,
-        "trust": found.standing.state,
+        "trust": "unknown" if found.closed is not None else found.recorded.state,
+        "vault": None if found.closed is None else {"message": str(found.closed), "hint": found.closed.hint},
         "issuer": policy.issuer if policy else "",
         "errors": [
             {
@@ -140,6 +147,12 @@ def _facts(found: Found, policy: ProjectPolicy | None, findings: Findings) -> di
 
 def _lines(found: Found, policy: ProjectPolicy | None, findings: Findings, ink: Ink) -> list[str]:
     lines: list[str] = []
+    trust = _TRUST_WORDS[found.recorded.state]
+    if found.closed is not None:
+        trust = "whether it is trusted can't be told"
+        lines.append(f"{ink('red', 'error:')} {spell_out(str(found.closed))}")
+        if found.closed.hint:
+            lines.append(f"{ink('bold', 'hint:')} {spell_out(found.closed.hint)}")
     for error in findings.errors:
         lines += [f"{ink('red', 'error:')} {spell_out(str(error))}", *place_lines(error)]
         if error.hint:
@@ -147,6 +160,6 @@ def _lines(found: Found, policy: ProjectPolicy | None, findings: Findings, ink: 
     lines += [f"{ink('yellow', 'warning:')} {spell_out(text)}" for text in findings.warnings]
     if not findings.errors and policy is not None:
         what = count(len(policy.servers), "server")
-        lines.append(f"{spell_out(found.file_name)}: {ink('green', 'no fault')}, {what}; {_TRUST_WORDS[found.standing.state]}")
+        lines.append(f"{spell_out(found.file_name)}: {ink('green', 'no fault')}, {what}; {trust}")
         lines.append(f"digest  {digest(found.data, found.lock)}")
     return lines

@@ -23,7 +23,7 @@ from mcpwrap.core.pins import Kind, PinGuard
 from mcpwrap.core.redact import REDACTED
 from mcpwrap.core.rules import NAME_LIMIT, Outcome, Reason
 from mcpwrap.core.visible import spell_out
-from mcpwrap.errors import ConfigError, McpwrapError, UsageError
+from mcpwrap.errors import ConfigError, McpwrapError, UsageError, VaultError
 from mcpwrap.policy.load import ProjectPolicy
 from mcpwrap.policy.pins import pins_of
 from mcpwrap.policy.toml import nearest
@@ -286,11 +286,17 @@ def _today(here: Here, record: dict[str, Any], project: str | None) -> Today | s
         if found is None:
             return "today: can't be said, its project isn't there any more"
         basis = _basis(found, server)
+        held = explain_own.was_held(record)
+        if held and (still := explain_own.still_held(basis.found, server)):
+            return still
         if explain_own.is_own(record):
             return _own_today(basis, server, method, record, name)
         if len(name) >= NAME_LIMIT:  # longer ones are cut where they are recorded
             return "today: can't be said, its name was recorded in part"
-        return Today(basis, server, method, _judge(basis, server, _recorded_question(record, method, name)))
+        verdict = _judge(basis, server, _recorded_question(record, method, name))
+        return Today(basis, server, method, verdict, heading="once it isn't held, the policy says:" if held else "")
+    except VaultError as error:
+        return f"today: can't be said, {error}{error.hint and '; next: '}{error.hint}"
     except McpwrapError as error:
         return f"today: can't be said, {error}"
 

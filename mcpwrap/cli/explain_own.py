@@ -6,15 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mcpwrap.cli.here import Found
+from mcpwrap.cli.holds import holds, signed_out
 from mcpwrap.cli.verdict import Question, Verdict, judge
+from mcpwrap.core.held import REASON
 from mcpwrap.core.rules import ServerRules
+from mcpwrap.errors import ConfigError
 
 BY_ITSELF: Final = "mcpwrap refused this by itself, by no rule of a file"
 
 BY_PIN: Final = "it is held by its pin, by no rule of a file; `mcpwrap pins` shows it"
-
-_HELD: Final = "the server is held back"
-"""The reason while a session is held (core/held.py): without that, the policy would have been asked."""
 
 _BEHIND: Final = re.compile(
     r"^`(\w+)` is not permitted$|^the (?:server|task) asks for (\w+), which isn't permitted|^the server wants to (open) "
@@ -37,7 +38,23 @@ _RESOURCES: Final = re.compile(
 def is_own(record: Mapping[str, Any]) -> bool:
     """True where none of its reasons names a line, so that the policy wasn't what was asked."""
     reasons = _reasons(record)
-    return bool(reasons) and not any(r.get("line") for r in reasons) and reasons[0].get("text") != _HELD
+    return bool(reasons) and not any(r.get("line") for r in reasons) and not was_held(record)
+
+
+def was_held(record: Mapping[str, Any]) -> bool:
+    """True where the session was held (core/held.py): without that, the policy would have been asked."""
+    return any(str(r.get("text", "")).startswith(REASON) and not r.get("line") for r in _reasons(record))
+
+
+def still_held(found: Found, server: str) -> str:
+    """Why the server would be held now, with what to do about it, on one line; "" where nothing of the files or the vault does."""
+    accepted = found.accepted()
+    try:
+        lying = found.lying()
+    except ConfigError:
+        lying = None
+    hold = holds(found, accepted, lying, signed_out(found, accepted)).get(server)
+    return f"it is still held back: {hold.why}; next: {hold.remedy}" if hold is not None else ""
 
 
 def words(record: Mapping[str, Any]) -> str:

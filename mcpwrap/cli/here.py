@@ -14,8 +14,8 @@ from mcpwrap.audit.writer import AuditWriter
 from mcpwrap.cli.late import Late, typed_passphrase
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.rules import ServerRules
-from mcpwrap.errors import ConfigError, UsageError
-from mcpwrap.identity.vault import Places, Vault
+from mcpwrap.errors import ConfigError, UsageError, VaultError
+from mcpwrap.identity.vault import Places, Vault, read_header
 from mcpwrap.policy.folders import Folders, folders, read_config, read_site, refuse_inside_project
 from mcpwrap.policy.load import (
     ProjectPolicy,
@@ -182,15 +182,28 @@ class Here:
 class Found:
     """A project, the bytes of its file as they were read once, and how the trust in it stands.
 
-    `own` is true for the servers of the person's own file, which belong to no project (POLICY.md §1).
+    `own` is true for the servers of the person's own file, which belong to no project (POLICY.md §1). `closed` says why the vault
+    doesn't open where trust was recorded: what was accepted then can't be told, and `recorded` says nothing.
     """
 
     here: Here
     project: Project
     data: bytes
     lock: bytes | None
-    standing: Standing
+    recorded: Standing
     own: bool
+    closed: VaultError | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """How the trust in it stands.
+
+        Raises:
+            VaultError: it can't be told: the vault doesn't open.
+        """
+        if self.closed is not None:
+            raise self.closed
+        return self.recorded
 
     @property
     def root(self) -> str:
@@ -231,7 +244,7 @@ class Found:
                 parse_lock(self.lock)
             return self.parse(self.data)
         except ConfigError as error:
-            if self.standing.state == "changed":
+            if self.recorded.state == "changed":
                 hint = f"{error.hint.rstrip('.')}. " if error.hint and error.hint[-1] != "?" else f"{error.hint} ".lstrip()
                 error.hint = f"{hint}Until it is fixed, the accepted version goes on judging."
             raise
@@ -241,6 +254,7 @@ class Found:
 
         Raises:
             ConfigError: this version can't read what another one accepted.
+            VaultError: it can't be told what was accepted.
         """
         record = self.standing.record
         if record is None or self.standing.state == "untrusted":
@@ -259,7 +273,7 @@ class Found:
         """Its command: from the file, else the one of the client's configuration that was trusted, else none."""
         if server.command is not None:
             return server.command
-        record = self.standing.record
+        record = self.recorded.record
         for command in record.commands if record else ():
             if command.server == server.name:
                 return command.argv
@@ -314,7 +328,21 @@ def _own(here: Here, *, chosen_by: str) -> Found:
 
 def _read(here: Here, project: Project, *, own: bool) -> Found:
     data, lock = read_files(project, own=own)
-    return Found(here, project, data, lock, standing(here.store, project.root, data, lock), own)
+    recorded = standing(here.store, project.root, data, lock)
+    return Found(here, project, data, lock, recorded, own, _closed(here, project.root) if recorded.state == "untrusted" else None)
+
+
+def _closed(here: Here, root: str) -> VaultError | None:
+    """Why the vault doesn't open that a record of trust in `root` was sealed with; None where it does, or nothing was recorded."""
+    if not os.path.lexists(here.store.path(root)):
+        return None
+    try:
+        if read_header(here.door.places) is not None:
+            # (a ledger that can't be used is the vault's fault as well)
+            here.vault.counts("", "")
+    except VaultError as error:
+        return error
+    return None
 
 
 def read_files(project: Project, *, own: bool) -> tuple[bytes, bytes | None]:

@@ -42,17 +42,21 @@ def logins(here: Here) -> Logins:
         header = read_header(opened.places(here))
         if header is None:
             return Logins()
-        store = LoginStore(open_vault(opened.places(here), opened.configured(here), here.env))
+        # (a passphrase that was typed for the trust isn't asked for again)
+        vault = here.door.vault or open_vault(opened.places(here), opened.configured(here), here.env)
+        store = LoginStore(vault)
     except McpwrapError as error:
         return Logins(header=header, closed=str(error), hint=error.hint)
     return Logins(tuple(Login(card, _until(store, card)) for card in store.cards()), header)
 
 
-def lines(found: Logins) -> list[str]:
-    """For a person; nothing where there is neither vault nor login."""
+def lines(found: Logins, wanted: str = "") -> list[str]:
+    """For a person; nothing where there is neither vault nor login. `wanted` says which login the project lacks, "" for none."""
     if found.header is None and not found.closed:
         return []
     rows = [["login", _who(login.card), _where(login.card), _state(login)] for login in found.logins]
+    if wanted:
+        rows.append(["login", wanted])
     if found.closed:
         rows.append(["vault", f"doesn't open: {spell_out(found.closed)}"])
         if found.hint:
@@ -96,11 +100,16 @@ def _state(login: Login) -> str:
     card = login.card
     if card.ended:
         return f"ended: {spell_out(card.ended, limit=120)}; mcpwrap login{_argument(card)}"
+    counts = login.until is not None and login.until > time.time()
     if card.refreshable:
-        return "renews by itself"
-    if login.until is None or login.until <= time.time():
+        return f"renews by itself; its token counts until {_clock(login.until)}" if counts else "renews by itself"
+    if not counts:
         return f"ended; mcpwrap login{_argument(card)}"
-    return f"until {datetime.fromtimestamp(login.until, UTC).astimezone():%H:%M}, and can't be renewed"
+    return f"until {_clock(login.until)}, and can't be renewed"
+
+
+def _clock(seconds: float | None) -> str:
+    return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC).astimezone():%H:%M}"
 
 
 def _argument(card: Card) -> str:

@@ -17,14 +17,16 @@ import click
 from mcpwrap.audit.reader import read
 from mcpwrap.cli import logins_view
 from mcpwrap.cli.here import EXAMPLE, Found, Here, look
+from mcpwrap.cli.holds import VAULT_REMEDY, Hold, holds, option_of, signed_out
 from mcpwrap.cli.logins_view import Logins, logins
 from mcpwrap.cli.screen import Ink, columns, command_text, count, day, place_lines
 from mcpwrap.cli.verdict import reason_rows
+from mcpwrap.core.held import fact
 from mcpwrap.core.rules import Reason
 from mcpwrap.core.visible import spell_out
-from mcpwrap.errors import ConfigError, StateError
+from mcpwrap.errors import ConfigError, StateError, VaultError
 from mcpwrap.policy.load import ProjectPolicy
-from mcpwrap.policy.trust import digest, verify_command
+from mcpwrap.policy.trust import digest
 
 LISTS_SEEN_S: Final = 30 * 86_400.0
 """How far back a list of tools counts as the last one seen, in seconds; older ones say little about today's server."""
@@ -34,6 +36,9 @@ REFUSALS_SHOWN: Final = 3
 
 _COMMAND_SHOWN: Final = 48
 """Characters of a command that are shown here, where nothing is decided; `trust` shows all of it."""
+
+_WHY_SHOWN: Final = 160
+"""Characters of a reason in a row; `mcpwrap explain REF` shows all of it."""
 
 _STATE_WORDS: Final = {"trusted": "green", "changed": "yellow", "untrusted": "yellow"}
 
@@ -50,12 +55,16 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Standpoint:
-    """All that is shown. `held` says why a server would be held though the file is trusted; `fault` is a file's."""
+    """All that is shown. `held` says why a server would be held, `login` why nobody's login counts where the project wants one;
+    `fault` is a file's. `policy` is what goes on judging, else what lies there, which is `lying`.
+    """
 
     found: Found
     policy: ProjectPolicy | None
     fault: ConfigError | None
-    held: Mapping[str, str]
+    lying: ProjectPolicy | None
+    held: Mapping[str, Hold]
+    login: Hold | None
     seen: Seen
     logins: Logins
 
@@ -70,7 +79,7 @@ def status(project: str | None = None, as_json: bool = False) -> int:
     ink = Ink.of(sys.stdout)
     if found is None:
         kept = logins(here)
-        facts = {"project": None, "next": "mcpwrap.toml", **logins_view.facts(kept)}
+        facts = {"project": None, "next": "mcpwrap.toml", "folders": _folders(here), **logins_view.facts(kept)}
         click.echo(json.dumps(facts) if as_json else "\n".join([_start(here, ink), *logins_view.lines(kept)]))
         return 0
     stand = _standpoint(found)
@@ -90,7 +99,7 @@ def _standpoint(found: Found) -> Standpoint:
         fault = error
     try:
         accepted = found.accepted()
-    except ConfigError:
+    except (ConfigError, VaultError):
         accepted = None
     for read_file in (found.here.user, found.here.site):
         try:
@@ -100,21 +109,8 @@ def _standpoint(found: Found) -> Standpoint:
             fault = error
     shown = accepted or policy
     seen = _seen(found, shown.servers if shown else ())
-    return Standpoint(found, shown, fault, _held(found, accepted, policy), seen, logins(found.here))
-
-
-def _held(found: Found, accepted: ProjectPolicy | None, lying: ProjectPolicy | None) -> dict[str, str]:
-    record = found.standing.record
-    if accepted is None or record is None:
-        return {}
-    held = {name: "new, not accepted yet" for name in (lying.servers if lying else ()) if name not in accepted.servers}
-    for name, server in accepted.servers.items():
-        argv = found.command(server)
-        if not argv:
-            held[name] = f"its command isn't trusted yet: mcpwrap trust {name} -- COMMAND …"
-        elif why := verify_command(record, name, argv, found.here.env, policy=server):
-            held[name] = why
-    return held
+    login = signed_out(found, accepted)
+    return Standpoint(found, shown, fault, policy, holds(found, accepted, policy, login), login, seen, logins(found.here))
 
 
 def _seen(found: Found, servers: Collection[str]) -> Seen:
@@ -150,13 +146,19 @@ def _user() -> str:
 
 def _next(stand: Standpoint) -> str:
     found = stand.found
-    option = "" if found.project.chosen_by != "--project" else f" --project {spell_out(found.root)}"
+    option = option_of(found)
     if stand.fault is not None:
         return f"mend {stand.fault.place or 'the file'}, then: mcpwrap check{option}"
+    if found.closed is not None:
+        return spell_out(found.closed.hint or VAULT_REMEDY)
+    header = stand.logins.header
+    if stand.logins.closed and (header is None or header.mode != "passphrase"):
+        # nothing goes on without the vault, `trust` neither; but that asks for a passphrase
+        return spell_out(stand.logins.hint or VAULT_REMEDY)
     if found.standing.state != "trusted":
         return f"mcpwrap trust{option}"
-    for name, why in stand.held.items():
-        return f"mcpwrap trust {name} -- COMMAND …" if "COMMAND" in why else f"mcpwrap trust{option}"
+    for hold in stand.held.values():
+        return spell_out(hold.remedy)
     if stand.seen.refusals and stand.seen.refusals[0].get("ref"):
         return f"mcpwrap explain {spell_out(str(stand.seen.refusals[0]['ref']))}"
     if stand.policy is not None and stand.policy.servers and not stand.seen.lists:
@@ -166,27 +168,36 @@ def _next(stand: Standpoint) -> str:
 
 
 def _lines(stand: Standpoint, ink: Ink) -> list[str]:
-    found, state = stand.found, stand.found.standing.state
+    found, state = stand.found, stand.found.recorded.state
     name = found.here.user_file if found.own else stand.policy.name if stand.policy else found.name
     head = [spell_out(name), state, spell_out(found.project.file)]
     painted = ink("green" if _STATE_WORDS[state] == "green" else "yellow", state)
     lines = ["   ".join([ink("bold", head[0]), painted, *(() if found.own else (ink("dim", head[2]),))])]
-    record = found.standing.record
+    if found.closed is not None:
+        told = f"can't be told: {spell_out(str(found.closed))}"
+        lines = [f"{ink('bold', head[0])}   {ink('yellow', told)}"]
+    record = found.recorded.record
     if state == "changed" and record is not None:
         lines.append(f"  the version accepted on {day(record.accepted_at)} goes on judging until you accept the change")
-    if found.standing.note:
-        lines.append(f"  {spell_out(found.standing.note)}")
+    if found.recorded.note and found.closed is None:
+        lines.append(f"  {spell_out(found.recorded.note)}")
     if stand.fault is not None:
         lines += [f"{ink('red', 'error:')} {spell_out(str(stand.fault))}", *place_lines(stand.fault)]
         if stand.fault.hint:
             lines.append(f"{ink('bold', 'hint:')} {spell_out(stand.fault.hint)}")
     lines += _server_lines(stand)
-    lines += logins_view.lines(stand.logins)
+    lines += logins_view.lines(stand.logins, _wanted_login(stand))
     refused = f" · {stand.seen.refused:,} refused" if stand.seen.refused else ""
     lines.append(f"{ink('dim', 'today')}  {count(stand.seen.calls, 'call')}{refused}")
     lines += columns(_refusal_rows(stand.seen))
     todo = _next(stand)
     return [*lines, f"{ink('dim', 'next')}   {todo}"] if todo else lines
+
+
+def _wanted_login(stand: Standpoint) -> str:
+    if stand.login is None or stand.policy is None:
+        return ""
+    return f"{spell_out(stand.login.why, limit=_WHY_SHOWN)} ({spell_out(stand.found.file_name)}:{stand.policy.issuer_line})"
 
 
 def _server_lines(stand: Standpoint) -> list[str]:
@@ -197,13 +208,14 @@ def _server_lines(stand: Standpoint) -> list[str]:
         argv = stand.found.command(server)
         command = command_text(argv) if argv else "(the client's command)"
         rows.append([spell_out(name), _cut(command, min(_COMMAND_SHOWN, max(16, width // 2))), _tools(stand, name)])
-    rows += [[spell_out(name), "", why] for name, why in stand.held.items() if name not in servers]
+    rows += [[spell_out(name), "", spell_out(hold.why)] for name, hold in stand.held.items() if name not in servers]
     return columns(rows, gap=3)
 
 
 def _tools(stand: Standpoint, name: str) -> str:
-    if name in stand.held:
-        return f"held: {spell_out(stand.held[name])}"
+    # (where the whole file is held, its heading says why)
+    if name in stand.held and stand.found.recorded.state != "untrusted":
+        return f"held: {spell_out(fact(stand.held[name].why), limit=_WHY_SHOWN)}"
     if name not in stand.seen.lists:
         return "not seen yet"
     shown, total = stand.seen.lists[name]
@@ -228,10 +240,11 @@ def _first_reason(record: Mapping[str, Any]) -> tuple[str, str]:
         str(first.get("file", "")),
         line if isinstance(line, int) else 0,
         "",
-        str(first.get("text", "no reason recorded")),
+        # (of a held session's whole text only the fact; the rest is for a model)
+        spell_out(fact(str(first.get("text", "no reason recorded"))), limit=_WHY_SHOWN),
     )
-    place, _, text = reason_rows([reason])[0]
-    return place, text
+    place, _, _ = reason_rows([reason])[0]
+    return place, reason.text
 
 
 def _clock(record: Mapping[str, Any]) -> str:
@@ -257,14 +270,15 @@ def _start(here: Here, ink: Ink) -> str:
 
 
 def _facts(stand: Standpoint) -> dict[str, Any]:
-    found, seen, record = stand.found, stand.seen, stand.found.standing.record
-    servers = stand.policy.servers if stand.policy else {}
+    found, seen, record = stand.found, stand.seen, stand.found.recorded.record
+    servers = dict(stand.policy.servers if stand.policy else {})
+    new = {name: server for name, server in (stand.lying.servers if stand.lying else {}).items() if name not in servers}
     return {
         "project": found.root,
         "file": found.project.file,
         "name": stand.policy.name if stand.policy else found.name,
         "chosen_by": found.project.chosen_by,
-        "trust": found.standing.state,
+        "trust": "unknown" if found.closed is not None else found.recorded.state,
         "accepted_at": record.accepted_at if record else None,
         "digest": digest(found.data, found.lock),
         "fault": None if stand.fault is None else {"place": stand.fault.place, "message": str(stand.fault)},
@@ -272,14 +286,18 @@ def _facts(stand: Standpoint) -> dict[str, Any]:
             {
                 "name": name,
                 "command": list(stand.found.command(server)),
-                "held": stand.held.get(name),
+                "held": stand.held[name].why if name in stand.held else None,
                 "tools": None if name not in seen.lists else {"shown": seen.lists[name][0], "total": seen.lists[name][1]},
             }
-            for name, server in servers.items()
+            for name, server in (servers | new).items()
         ],
-        "folders": {"config": found.here.folders.config, "state": found.here.folders.state, "audit": found.here.audit_folder},
+        "folders": _folders(found.here),
         "today": {"calls": seen.calls, "refused": seen.refused},
         "refusals": [dict(refusal) for refusal in seen.refusals],
         **logins_view.facts(stand.logins),
         "next": _next(stand),
     }
+
+
+def _folders(here: Here) -> dict[str, str]:
+    return {"config": here.folders.config, "state": here.folders.state, "audit": here.audit_folder}

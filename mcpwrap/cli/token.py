@@ -18,7 +18,7 @@ from mcpwrap.cli.here import Found, Here, look, need
 from mcpwrap.cli.identity import card_for, of_issuer, profiles_of
 from mcpwrap.core.credentials import Bearer, Failed, Minted, Network, Wanted
 from mcpwrap.core.visible import spell_out
-from mcpwrap.errors import LoginError, McpwrapError, UntrustedError, UsageError
+from mcpwrap.errors import ConfigError, LoginError, McpwrapError, UntrustedError, UsageError
 from mcpwrap.identity.broker import issue
 from mcpwrap.identity.socket_protocol import VARIABLE, Given, ask
 from mcpwrap.policy.load import ProjectPolicy
@@ -59,13 +59,24 @@ def _minted(here: Here, server: str | None, credential: str | None, project: str
     record = found.standing.record
     if policy is None or record is None:
         raise UntrustedError(f"{found.file_name} in {spell_out(found.root)} is not trusted yet", hint="mcpwrap trust")
-    wanted = _chosen(minted_of(policy, server), server, credential)
+    if server not in policy.servers and _defines(found, server):
+        raise UntrustedError(f"the accepted {found.file_name} has no server `{spell_out(server)}`", hint="mcpwrap trust")
+    named = [each.name for each in policy.servers[server].credentials] if server in policy.servers else []
+    wanted = _chosen(minted_of(policy, server), server, credential, known=credential in named)
     vault = here.vault
     bearer = Bearer(found.root, policy.name, server, record.digest, _login(found, policy))
     result = issue(vault, bearer, [wanted], Network(), time.time, None)[0]
     if isinstance(result, Failed):
         raise LoginError(result.why, hint=result.hint)
     return Given(result.value.reveal(), None if result.expires_at is None else int(result.expires_at), result.name)
+
+
+def _defines(found: Found, server: str) -> bool:
+    """True where the file as it lies there has this server."""
+    try:
+        return server in found.lying().servers
+    except ConfigError:
+        return False
 
 
 def minted_of(policy: ProjectPolicy, server: str) -> tuple[Wanted, ...]:
@@ -80,11 +91,17 @@ def minted_of(policy: ProjectPolicy, server: str) -> tuple[Wanted, ...]:
     return tuple(each for each in found.credentials if isinstance(each.source, Minted))
 
 
-def _chosen(minted: Sequence[Wanted], server: str, credential: str | None) -> Wanted:
+def _chosen(minted: Sequence[Wanted], server: str, credential: str | None, *, known: bool) -> Wanted:
     named = [each for each in minted if credential in (None, each.name)]
     if len(named) == 1:
         return named[0]
     shown = spell_out(server)
+    if credential is not None and minted and not known:
+        names = ", ".join(each.name for each in minted)
+        raise UsageError(
+            f"`{shown}` has no `{spell_out(credential)}`; minted here: {names}",
+            hint=f"mcpwrap token --server {shown} --credential {minted[0].name}",
+        )
     if not named:
         what = "credential" if credential is None else f"`{spell_out(credential)}`"
         raise LoginError(

@@ -20,6 +20,7 @@ from mcpwrap.cli.here import Found, Here, look, need, read_files
 from mcpwrap.cli.screen import Ink, columns, day, error_text
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, RefusedError, StateError, UsageError
+from mcpwrap.identity.vault import read_header
 from mcpwrap.policy.load import ProjectPolicy
 from mcpwrap.policy.lock import lock_changes
 from mcpwrap.policy.project import caller_project
@@ -73,6 +74,9 @@ def trust(project: str | None, wanted: str | None, name: str | None, command: tu
         # before anything of the project is read: an agent gets the refusal, not a view of the file
         caller.refuse_agents(here.env, _typed(name, command))
     found = need(project, here)
+    if found.closed is not None:
+        # whether anything is new can't be told, and nothing could be stored
+        raise found.closed
     offer = _offer(found, name, command)
     if wanted is not None and wanted != offer.digest:
         raise RefusedError(
@@ -91,6 +95,9 @@ def trust(project: str | None, wanted: str | None, name: str | None, command: tu
         return 0
     with caller.person_terminal(here.env, _typed(name, command)) as terminal:
         ink = Ink(on=True)
+        if read_header(opened.places(here)) is not None:
+            # nobody is to read it all and say yes to a vault that then doesn't open
+            opened.vault_for(here, opened.Person(terminal), trusting=True)
         terminal.show("\n".join(_shown(offer, width=terminal.width, ink=ink)) + "\n")
         if not _accepted(terminal, offer, ink):
             terminal.show(_declined_text(offer) + "\n")

@@ -7,6 +7,7 @@ afterwards; its lists are empty until then.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from mcpwrap.core import denial
@@ -16,6 +17,7 @@ from mcpwrap.core.listing import STATUS_TOOL, status_tool
 from mcpwrap.core.meta import SERVER_KEY, SUBSCRIPTION_KEY
 from mcpwrap.core.methods import LEGACY, MODERN
 from mcpwrap.core.pending import Pending
+from mcpwrap.core.rules import Decision
 from mcpwrap.core.state import State
 from mcpwrap.core.state import denial as own_denial
 
@@ -33,6 +35,29 @@ _EMPTY_LISTS: Final = {
 
 VERSION: Final = "0.1.0"
 
+REASON: Final = "the server is held back"
+"""How the recorded reason of a held session's refusals begins; the hold's fact follows."""
+
+FACT_LIMIT: Final = 300
+"""Characters of a hold's fact, or of its remedy, that are recorded with each refused call; it may quote a server."""
+
+_OPENING: Final = re.compile(r'mcpwrap is holding "[^"]{0,200}" back: ')
+
+_ASKED: Final = "Ask the user to "
+
+
+def fact(hold: str) -> str:
+    """The fact of a hold, on one line, without whose it is; at most `FACT_LIMIT` characters."""
+    text = _OPENING.sub("", hold.partition("\n")[0], count=1).removesuffix(".")
+    return text if len(text) <= FACT_LIMIT else f"{text[: FACT_LIMIT - 1]}…"
+
+
+def remedy(hold: str) -> str:
+    """What a person can do about a hold; "" where it doesn't say."""
+    lines = (line for line in hold.split("\n") if line.startswith(_ASKED))
+    text = next(lines, "").removeprefix(_ASKED).removesuffix(".")
+    return text if len(text) <= FACT_LIMIT else f"{text[: FACT_LIMIT - 1]}…"
+
 
 def request(state: State, m: Request, revision: str, modern: bool, out: list[Command]) -> None:
     """Answer a request of the client's as the held session does."""
@@ -43,7 +68,7 @@ def request(state: State, m: Request, revision: str, modern: bool, out: list[Com
         name = m.params.get("name")
         ref = state.refused(
             out, event="call", direction="client", method=m.method, request_id=m.id,
-            decision=own_denial("the server is held back"),
+            decision=_denial(state), note=remedy(state.hold),
             tool=name[:200] if isinstance(name, str) else "", arguments=state.redact(m.params.get("arguments"), whole=False),
         )  # fmt: skip
         out.append(ToClient(denial.spoken(m.id, f"{state.hold}\n(ref {ref})", modern=modern)))
@@ -52,13 +77,17 @@ def request(state: State, m: Request, revision: str, modern: bool, out: list[Com
     if result is None:
         ref = state.refused(
             out, event="call", direction="client", method=m.method, request_id=m.id,
-            decision=own_denial("the server is held back"),
+            decision=_denial(state), note=remedy(state.hold),
         )  # fmt: skip
         out.append(ToClient(denial.unknown_method(m.id, m.method[:200], ref)))
         return
     if modern:
         result = {"resultType": "complete", **result}
     out.append(ToClient(denial.answer(m.id, result)))
+
+
+def _denial(state: State) -> Decision:
+    return own_denial(f"{REASON}: {fact(state.hold)}")
 
 
 def _result(state: State, m: Request, modern: bool) -> Json | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from mcpwrap.policy.lock import Lock, render
 from mcpwrap.policy.trust import digest
 from tests.cli.conftest import FILE, plain
 from tests.project import Project
+from tests.vaults import key_file_of
 
 
 def test_a_file_without_fault_says_so_with_its_digest_and_trust(project: Project) -> None:
@@ -33,6 +35,7 @@ def test_programs_get_all_of_it(project: Project) -> None:
         "file": str(project.root / "mcpwrap.toml"),
         "project": str(project.root),
         "trust": "untrusted",
+        "vault": None,
         "issuer": "",
         "errors": [],
         "warnings": [],
@@ -187,3 +190,24 @@ def test_what_no_profile_of_the_persons_own_file_lends_is_warned_of(project: Pro
         "warning: f: `A` will be refused: of your own file [profiles.work] doesn't lend https://api.example.com (mcpwrap.toml:6)\n"
         in project.mcpwrap("check").stdout
     )
+
+
+def test_where_the_vault_doesnt_open_it_says_that_trust_cant_be_told_and_still_looks_for_faults(project: Project) -> None:
+    project.write(FILE)
+    project.trust()
+    key = key_file_of(os.environ)
+    key.chmod(0o644)
+    ended = project.mcpwrap("check", check=False)
+    assert ended.returncode == 1
+    assert plain(ended.stdout, project) == (
+        f"error: the key file `{key}` is open to others\nhint: chmod 600 {key}\n"
+        "mcpwrap.toml: no fault, 1 server; whether it is trusted can't be told\ndigest  DIGEST\n"
+    )
+    facts = json.loads(project.mcpwrap("check", "--json", check=False).stdout)
+    assert facts["trust"] == "unknown"
+    assert facts["vault"] == {"message": f"the key file `{key}` is open to others", "hint": f"chmod 600 {key}"}
+    project.write(TYPO)
+    ended = project.mcpwrap("check", check=False)
+    assert ended.returncode == 2
+    assert "open to others" in ended.stdout
+    assert "unknown key `alow`" in ended.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from mcpwrap.policy.lock import Lock, render
 from tests.cli.conftest import FILE
 from tests.cli.test_explain import explain, record
 from tests.project import Project
+from tests.vaults import key_file_of
 
 BY_ITSELF = "mcpwrap refused this by itself, by no rule of a file\n"
 
@@ -90,10 +92,49 @@ def test_a_policy_that_permits_it_is_not_behind_it(accepted: Project) -> None:
     assert explain(accepted, "k7f2")[1].endswith(BY_ITSELF)
 
 
-def test_a_held_session_is_compared_with_the_policy_of_today(accepted: Project) -> None:
-    record(accepted, msgspec.structs.replace(own("the server is held back"), tool="read_file", arguments={}))
+HELD = "the server is held back: mcpwrap.toml in /src/shop is not trusted yet"
+
+
+def test_what_was_refused_while_the_server_was_held_is_asked_of_the_policy_once_it_isnt(accepted: Project) -> None:
+    record(accepted, msgspec.structs.replace(own(HELD), tool="read_file", arguments={}))
     assert explain(accepted, "k7f2")[1].endswith(
-        'today it would be another answer:\n  files › read_file: allowed\n    mcpwrap.toml:7  allow  allow = ["read_*"]\n'
+        'once it isn\'t held, the policy says:\n  files › read_file: allowed\n    mcpwrap.toml:7  allow  allow = ["read_*"]\n'
+    )
+
+
+def test_while_the_server_still_is_held_that_is_said_with_its_command(project: Project) -> None:
+    project.write(FILE)
+    note = "run `mcpwrap trust` in a terminal of their own, in that folder"
+    record(project, msgspec.structs.replace(own(HELD), tool="read_file", arguments={}, note=note))
+    code, text = explain(project, "k7f2")
+    assert code == 4
+    assert f"  note       {note}\n" in text
+    assert text.endswith(
+        f"  mcpwrap  deny  {HELD}\n"
+        "it is still held back: mcpwrap.toml in ROOT is not trusted yet; next: mcpwrap trust --project ROOT\n"
+    )
+    facts = json.loads(project.mcpwrap("explain", "k7f2", "--json", check=False).stdout)
+    assert facts["today"] is None
+    assert facts["note"].startswith("it is still held back: ")
+    project.trust()
+    assert "once it isn't held, the policy says:\n  files › read_file: allowed\n" in explain(project, "k7f2")[1]
+
+
+def test_a_secret_that_isnt_set_yet_still_holds_the_server(project: Project) -> None:
+    project.write(FILE + '[servers.files.credentials.KEY]\nsecret = "KEY"\n')
+    project.trust()
+    record(project, msgspec.structs.replace(own("the server is held back: KEY can't be had"), tool="read_file", arguments={}))
+    assert explain(project, "k7f2")[1].endswith(
+        "it is still held back: its secret KEY isn't set; next: mcpwrap secret set --project ROOT files KEY\n"
+    )
+
+
+def test_where_the_vault_doesnt_open_the_record_is_shown_and_why_no_more_can_be_said(accepted: Project) -> None:
+    record(accepted, msgspec.structs.replace(own(HELD), tool="read_file", arguments={}))
+    key = key_file_of(os.environ)
+    key.chmod(0o644)
+    assert explain(accepted, "k7f2")[1].endswith(
+        f"today: can't be said, the key file `{key}` is open to others; next: chmod 600 {key}\n"
     )
 
 

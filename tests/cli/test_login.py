@@ -131,7 +131,11 @@ def test_a_script_signs_in_and_status_says_so_without_a_secret(run: Run, provide
     assert login["expires_at"] > login["logged_in_at"]
     assert (status["vault"]["state"], status["vault"]["mode"]) == ("open", "file")
     text = good(run("status"))
-    assert re.search(rf"^login +ann@acme\.example +{re.escape(provider.issuer)} \(work\) +renews by itself$", text, re.MULTILINE)
+    assert re.search(
+        rf"^login +ann@acme\.example +{re.escape(provider.issuer)} \(work\) +renews by itself; its token counts until \d\d:\d\d$",
+        text,
+        re.MULTILINE,
+    )
     assert re.search(r"^vault +its key lies in /.*vault\.key$", text, re.MULTILINE)
     [(method, note)] = notes(run)
     assert method == "mcpwrap/login"

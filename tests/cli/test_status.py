@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from mcpwrap.cli.here import EXAMPLE
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.rules import Reason
+from mcpwrap.identity.logins import LoginStore
+from mcpwrap.identity.secrets import SecretStore
+from mcpwrap.policy.folders import folders
+from mcpwrap.runtime.words import held
+from mcpwrap.secret import Secret
 from tests.cli.conftest import FILE, PLAIN, At, plain
 from tests.cli.person import Person
 from tests.cli.test_explain import REFUSED, record
-from tests.project import Project
+from tests.identity.installation import keep
+from tests.identity.secret_service import SecretService
+from tests.project import USER_FILE, Project
+from tests.vaults import key_file_of, no_vault, vault_of
 
 
 def status(project: Project) -> str:
@@ -144,3 +156,154 @@ def test_colour_is_for_terminals_that_want_it(shop: Project) -> None:
         with Person([shop.command], env={**shop.env, **extra}, cwd=shop.root) as person:
             assert person.ends() == 0
             assert ("\x1b[" in person.rest) is coloured
+
+
+# what a server waits for, and a vault that doesn't open
+
+LOGIN = """\
+version = 1
+[login]
+issuer = "https://login.acme.example"
+[servers.github]
+command = ["/bin/sh", "-c", "exit 0"]
+allow = ["*"]
+[servers.github.credentials.TOKEN]
+secret = "token"
+"""
+SECRET = LOGIN.replace('[login]\nissuer = "https://login.acme.example"\n', "")
+
+
+def test_a_secret_that_isnt_set_is_said_with_the_command_that_sets_it(project: Project) -> None:
+    project.write(SECRET)
+    project.trust()
+    text = status(project)
+    assert re.search(r"^  github .* held: its secret token isn't set$", text, re.MULTILINE)
+    assert text.endswith("next   mcpwrap secret set github token\n")
+    facts = json.loads(project.mcpwrap("status", "--json").stdout)
+    assert facts["servers"][0]["held"] == "its secret token isn't set"
+    assert facts["next"] == "mcpwrap secret set github token"
+    SecretStore(vault_of(os.environ)).set(str(project.root), "github", "token", Secret("s3cret"))
+    facts = json.loads(project.mcpwrap("status", "--json").stdout)
+    assert facts["servers"][0]["held"] is None
+    assert facts["next"].startswith("put `mcpwrap run github`")
+
+
+def test_that_nobody_is_signed_in_where_the_project_wants_it_is_said(project: Project) -> None:
+    project.write(LOGIN)
+    project.trust()
+    text = status(project)
+    assert "login  nobody is signed in at https://login.acme.example (mcpwrap.toml:3)\n" in text
+    assert text.endswith("next   mcpwrap login\n")
+    facts = json.loads(project.mcpwrap("status", "--json").stdout)
+    assert facts["servers"][0]["held"] == "nobody is signed in at https://login.acme.example"
+    key = keep(vault_of(os.environ), "https://login.acme.example", "refresh", profile="")
+    text = status(project)
+    assert "nobody is signed in" not in text
+    assert text.endswith("next   mcpwrap secret set github token\n")
+    LoginStore(vault_of(os.environ)).end(key, "the provider said so", "refresh")
+    text = status(project)
+    assert "login  the login at https://login.acme.example has ended: the provider said so (mcpwrap.toml:3)\n" in text
+    assert text.endswith("next   mcpwrap login\n")
+
+
+def test_another_profile_of_the_provider_counts_where_the_first_ones_login_ended(project: Project, user_config: Path) -> None:
+    with user_config.open("a") as file:
+        file.write("".join(f'[profiles.{name}]\nissuer = "https://login.acme.example"\n' for name in ("one", "two")))
+    project.write(LOGIN)
+    project.trust()
+    vault = vault_of(os.environ)
+    LoginStore(vault).end(keep(vault, "https://login.acme.example", "old", profile="one"), "it did", "old")
+    assert status(project).endswith("next   mcpwrap login\n")
+    keep(vault, "https://login.acme.example", "new", profile="two")
+    assert status(project).endswith("next   mcpwrap secret set github token\n")
+
+
+def test_a_server_that_nobody_accepted_yet_is_listed_for_programs_too(project: Project) -> None:
+    project.write(FILE)
+    project.trust()
+    project.write(FILE + '[servers.more]\ncommand = ["/bin/sh"]\n')
+    facts = json.loads(project.mcpwrap("status", "--json").stdout)
+    assert [(each["name"], each["command"], each["held"]) for each in facts["servers"][1:]] == [
+        ("more", ["/bin/sh"], "new, not accepted yet")
+    ]
+    assert re.search(r"^  more +new, not accepted yet$", status(project), re.MULTILINE)
+
+
+@pytest.mark.parametrize("damage", ["gone", "open"])
+def test_a_vault_that_doesnt_open_isnt_called_untrusted(project: Project, damage: str) -> None:
+    project.write(FILE)
+    project.trust()
+    key = key_file_of(os.environ)
+    if damage == "gone":
+        key.unlink()
+        why, hint = (
+            f"the key file `{key}` isn't there",
+            "mount the medium it lies on, or put your copy of it back; then mcpwrap vault status",
+        )
+    else:
+        key.chmod(0o644)
+        why, hint = f"the key file `{key}` is open to others", f"chmod 600 {key}"
+    text = project.mcpwrap("status").stdout
+    assert text.startswith(f"{project.root.name}   can't be told: {why}\n")
+    assert text.endswith(f"next   {hint}\n")
+    assert "untrusted" not in text
+    assert "doesn't count" not in text
+    facts = json.loads(project.mcpwrap("status", "--json").stdout)
+    assert (facts["trust"], facts["servers"][0]["held"], facts["next"]) == ("unknown", why, hint)
+    for args in (["trust"], ["token", "--server", "files"], ["pins"], ["explain", "files", "read_file"]):
+        ended = project.mcpwrap(*args, check=False)
+        assert (ended.returncode, ended.stdout) == (1, ""), args
+        assert ended.stderr == f"error: {why}\nhint: {hint}\n"
+    digest = json.loads(project.mcpwrap("check", "--json", check=False).stdout)["digest"]
+    ended = project.mcpwrap("trust", "--digest", digest, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"error: {why}\nhint: {hint}\n")
+
+
+def test_a_keyring_that_is_locked_is_said_in_place_of_the_trust(
+    project: Project, user_config: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    no_vault(project.env)
+    user_config.write_text(USER_FILE)
+    project.write(FILE)
+    with SecretService(tmp_path_factory.mktemp("desktop")) as desktop:
+        desktop.unlock()
+        env = {**project.env, "DBUS_SESSION_BUS_ADDRESS": desktop.address}
+
+        def mcpwrap(*args: str) -> str:
+            return subprocess.run([project.command, *args], cwd=project.root, env=env, capture_output=True, text=True).stdout
+
+        mcpwrap("trust", "--digest", str(json.loads(mcpwrap("check", "--json"))["digest"]))
+        assert mcpwrap("status").startswith(f"{project.root.name}   trusted   ")
+        desktop.lock()
+        text = mcpwrap("status")
+    assert text.startswith(f"{project.root.name}   can't be told: the system's keyring is locked\n")
+    assert re.search(r"^next   unlock it \(.*\), then look again: mcpwrap vault status$", text, re.MULTILINE)
+
+
+def test_before_anything_was_trusted_a_vault_that_doesnt_open_comes_next(project: Project) -> None:
+    project.write(FILE)
+    key = key_file_of(os.environ)
+    key.chmod(0o644)
+    text = status(project)
+    assert text.startswith("SHOP   untrusted   ")
+    assert text.endswith(f"next   chmod 600 {key}\n")
+
+
+def test_of_what_a_held_session_refused_only_the_fact_stands_there_on_one_line(project: Project) -> None:
+    project.write(FILE)
+    project.trust()
+    hold = held("files", "the server exited (1) at start and said last: " + "x" * 200, "mend that")
+    record(project, msgspec.structs.replace(REFUSED, reasons=(Reason("", 0, "deny", hold),)))
+    text = status(project)
+    row = next(line for line in text.splitlines() if "move_file" in line)
+    assert "the server exited (1) at start and said last: xxx" in row
+    assert "…" in row
+    assert r"\u{a}" not in text
+    assert "holding" not in text
+
+
+def test_the_folders_are_named_outside_a_project_too(project: Project) -> None:
+    facts = json.loads(project.mcpwrap("status", "--json").stdout)
+    assert facts["project"] is None
+    ours = folders(os.environ)
+    assert facts["folders"] == {"config": ours.config, "state": ours.state, "audit": str(Path(ours.state, "audit"))}

@@ -92,6 +92,21 @@ def test_a_secret_is_not_given_in_a_shell(shop: Project) -> None:
         assert f"[servers.{args[1]}.credentials.AGENT_TOKEN]" in told
 
 
+def test_a_credential_that_isnt_there_is_told_apart_from_one_that_isnt_minted(shop: Project) -> None:
+    assert refused(shop, "--server", "issues", "--credential", "NOTHING", code=2) == (
+        "error: `issues` has no `NOTHING`; minted here: AGENT_TOKEN\nhint: mcpwrap token --server issues --credential AGENT_TOKEN\n"
+    )
+
+
+def test_a_server_that_isnt_accepted_yet_is_told_apart_from_one_that_isnt_there(shop: Project) -> None:
+    shop.write(FILE % "" + '[servers.desk]\ncommand = ["/bin/sh"]\n')
+    assert refused(shop, "--server", "desk", code=3) == (
+        "error: the accepted mcpwrap.toml has no server `desk`\nhint: mcpwrap trust\n"
+    )
+    shop.write("version = nothing")
+    assert "has no server `desk`" in refused(shop, "--server", "desk", code=2)
+
+
 def test_of_several_one_has_to_be_named(shop: Project) -> None:
     told = refused(shop, "--server", "two", code=2)
     assert told == "error: `two` has several: ONE, TWO\nhint: mcpwrap token --server two --credential ONE\n"

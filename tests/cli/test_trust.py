@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mcpwrap.policy.folders import folders
 from tests.cli.conftest import FILE, At, plain
 from tests.cli.person import Person
 from tests.project import Project
+from tests.vaults import key_file_of
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals here")
 
@@ -418,3 +420,24 @@ def test_a_broken_file_is_not_offered(shop: Project, at_terminal: At) -> None:
         assert person.ends() == 2
         assert "error: unknown key `alow` in [servers.files]\n  mcpwrap.toml:7:1   alow = [" in person.rest
         assert "hint: did you mean `allow`?" in person.rest
+
+
+def test_a_vault_that_doesnt_open_is_said_before_anything_is_shown(shop: Project, at_terminal: At) -> None:
+    key = key_file_of(os.environ)
+    key.chmod(0o644)
+    with at_terminal("trust") as person:
+        assert person.ends() == 1
+        assert person.rest == f"error: the key file `{key}` is open to others\nhint: chmod 600 {key}\n"
+
+
+def test_what_was_trusted_isnt_asked_for_again_while_the_vault_doesnt_open(trusted: Project, at_terminal: At) -> None:
+    key = key_file_of(os.environ)
+    key.rename(key.with_suffix(".away"))
+    with at_terminal("trust") as person:
+        assert person.ends() == 1
+        assert "Trust this?" not in person.rest
+        assert f"error: the key file `{key}` isn't there\n" in person.rest
+    key.with_suffix(".away").rename(key)
+    with at_terminal("trust") as person:
+        assert person.ends() == 0
+        assert "is trusted already" in person.rest

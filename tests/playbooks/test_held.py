@@ -8,8 +8,9 @@ import msgspec
 import pytest
 
 from mcpwrap import __version__
-from mcpwrap.core.held import VERSION
+from mcpwrap.core.held import FACT_LIMIT, VERSION, fact, remedy
 from mcpwrap.core.listing import status_tool
+from mcpwrap.runtime import words
 from tests.playbooks.playbook import Playbook, handshaken
 from tests.playbooks.policy import OPEN, policy
 
@@ -89,7 +90,7 @@ def test_any_other_tool_is_answered_with_the_reason_and_recorded() -> None:
     held().play("""
         >> 1 tools/call {"name": "read", "arguments": {"token": "abc"}}
         <- 1 ~ not trusted yet
-        !! call tools/call outcome=deny status=refused tool=read ref=r1 arguments={'token':'[redacted]'} why~the server is held back
+        !! call tools/call outcome=deny status=refused tool=read ref=r1 arguments={'token':'[redacted]'} why~held back: not trusted
         >> 2 tools/call {"name": 7, @}
         <- 2 ~m (ref r2)
         >> 3 resources/read {"uri": "a:b"}
@@ -369,3 +370,23 @@ def test_a_subscription_that_was_taken_while_held_is_answered_as_a_stateless_one
         << 7 = {"resultType": "nonsense"}
         <- 7 ! -32603 an unknown `resultType`
     """)
+
+
+def test_the_record_of_a_refusal_has_the_holds_fact_and_what_a_person_can_do() -> None:
+    hold = words.held("files", "mcpwrap.toml in /src/shop is not trusted yet", "run `mcpwrap trust` in a terminal of their own")
+    book = Playbook(None, hold=hold, policies={"open": OPEN})
+    book.play("""
+        >> 1 tools/call {"name": "read"}
+        <- 1 ~ not trusted yet
+        !! call tools/call why~the server is held back: mcpwrap.toml in /src/shop is not trusted yet
+        >> 2 resources/read {"uri": "a:b"}
+        <- 2 ! -32601 Method not found: resources/read (ref r2)
+        !! call resources/read why~the server is held back: mcpwrap.toml in /src/shop is not trusted yet
+    """)
+    assert remedy(hold) == "run `mcpwrap trust` in a terminal of their own"
+
+
+def test_a_long_hold_is_recorded_in_part_and_without_its_other_lines() -> None:
+    assert fact(words.held("files", "x" * 1000)) == "x" * (FACT_LIMIT - 1) + "…"
+    assert remedy(words.held("files", "a fact", "y" * 1000)) == "y" * (FACT_LIMIT - 1) + "…"
+    assert (fact("held\nmore."), remedy("held\nmore.")) == ("held", "")
