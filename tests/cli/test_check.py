@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,14 @@ def test_what_no_profile_of_the_persons_own_file_lends_is_warned_of(project: Pro
     )
     user_config.write_text('[profiles.work]\nissuer = "https://login.example.com"\nresources = []\n')
     assert (
-        "warning: f: `A` will be refused: of your own file [profiles.work] doesn't lend https://api.example.com (mcpwrap.toml:6)\n"
-        in project.mcpwrap("check").stdout
+        "warning: f: `A` will be refused: [profiles.work] in your config.toml doesn't lend https://api.example.com; "
+        "add it to its `resources` (mcpwrap.toml:6)\n" in project.mcpwrap("check").stdout
     )
+
+
+def test_a_key_that_was_pasted_in_place_of_its_name_is_warned_of(project: Project) -> None:
+    key = f"ghp_{secrets.token_hex(18)}"
+    project.write(f'[servers.a]\nallow = ["x"]\ncredentials.T = {{ secret = "{key}" }}\n')
+    told = project.mcpwrap("check").stdout
+    assert "warning: a: `secret` of `T` is a name, and this looks like the key itself: take it out, revoke it, and `mcpwrap" in told
+    assert key not in told
