@@ -344,7 +344,11 @@ def test_one_of_several_logins_is_named_or_all_are(run: Run, provider: Provider,
         good(run("login", name))
     ended = run("logout")
     assert ended.returncode == 2
-    assert "hint: mcpwrap logout customers | mcpwrap logout work" in ended.stderr
+    assert "hint: name one of them: customers, work\n" in ended.stderr
+    # pasted, a hint ends no login that nobody named
+    unknown = run("logout", "nix")
+    assert unknown.returncode == 2
+    assert unknown.stderr.endswith("hint: mcpwrap status\n")
     [one] = json.loads(good(run("logout", "work", "--json")))
     assert one == {"profile": "work", "issuer": provider.issuer, "wiped": True, "revoked": True, "why": ""}
     told = good(run("logout", "--all"))
@@ -480,6 +484,8 @@ def test_profiles_are_completed(run: Run, provider: Provider, config: Path) -> N
     profile(config, provider, "work")
     told = good(run(_MCPWRAP_COMPLETE="bash_complete", COMP_WORDS="mcpwrap login ", COMP_CWORD="2"))
     assert {"plain,local", "plain,work"} <= set(told.split())
+    told = good(run(_MCPWRAP_COMPLETE="bash_complete", COMP_WORDS="mcpwrap logout ", COMP_CWORD="2"))
+    assert told.split() == ["plain,work"]
 
 
 def test_the_wait_for_a_browser_is_told_minute_by_minute() -> None:
