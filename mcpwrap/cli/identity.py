@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,15 +25,19 @@ from mcpwrap.secret import Secret
 
 LOCAL_PROFILE: Final = Profile(LOCAL, LOCAL)
 
+_BARE: Final = re.compile(r"(?:(localhost|127\.0\.0\.1)|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)(?::[0-9]+)?(?:/\S*)?")
+"""An address without its scheme; the group is there for one on this machine."""
+
 
 class Meant(msgspec.Struct, frozen=True):
     """The login that is meant. `asked_by` says which project asks for it and where, "" where none does; `resources` and `scopes`
-    are what that project's servers want of it."""
+    are what that project's servers want of it, and `options` what else was typed."""
 
     profile: Profile
     asked_by: str = ""
     resources: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     @property
     def local(self) -> bool:
@@ -40,10 +46,9 @@ class Meant(msgspec.Struct, frozen=True):
 
     @property
     def argument(self) -> str:
-        """What names it on a command line, with a space before it; "" where a project does."""
-        if self.profile.name:
-            return f" {self.profile.name}"
-        return "" if self.asked_by else f" --issuer {self.profile.issuer}"
+        """What names it on a command line, and what was typed besides, with a space before it; "" where a project does."""
+        named = [self.profile.name] if self.profile.name else [] if self.asked_by else ["--issuer", self.profile.issuer]
+        return "".join(f" {shlex.quote(word)}" for word in (*named, *self.options))
 
 
 def meant(here: Here, name: str | None, issuer: str | None, project: str | None) -> Meant:
@@ -58,6 +63,8 @@ def meant(here: Here, name: str | None, issuer: str | None, project: str | None)
     if name and issuer:
         raise UsageError("a profile has its issuer", hint="give either PROFILE or --issuer URL")
     if issuer:
+        if bare := _BARE.fullmatch(issuer):
+            raise UsageError(f"`{spell_out(issuer)}` is no web address", hint=f"write http{'' if bare[1] else 's'}://{issuer}")
         return Meant(Profile("", issuer))
     if name == LOCAL:
         return Meant(LOCAL_PROFILE)
@@ -67,7 +74,9 @@ def meant(here: Here, name: str | None, issuer: str | None, project: str | None)
     if found is not None and (asked := _asked(found, profiles)) is not None:
         return asked
     if len(profiles) > 1:
-        raise UsageError("several profiles stand in your config.toml", hint=f"mcpwrap login {'|'.join(profiles)}")
+        first, *others = profiles
+        hint = f"mcpwrap login {first}   (or: {', '.join(others)})"
+        raise UsageError("several profiles stand in your config.toml", hint=hint)
     return Meant(next(iter(profiles.values()), LOCAL_PROFILE))
 
 

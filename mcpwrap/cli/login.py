@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -61,8 +62,11 @@ def login(
     this installation vouches for you itself.
     """
     here = Here.now()
-    with asking(here, f"mcpwrap login{f' {profile}' if profile else ''}") as asker, _spared_stdout(as_json) as out:
-        wanted = meant(here, profile, issuer, project)
+    options = _typed(client_id, client_secret, resources, scopes, project)
+    named = [profile] if profile else ["--issuer", issuer] if issuer else []
+    again = shlex.join(["mcpwrap", "login", *named, *options, *(["--device"] if device else [])])
+    with asking(here, again) as asker, _spared_stdout(as_json) as out:
+        wanted = msgspec.structs.replace(meant(here, profile, issuer, project), options=options)
         screen = _Screen(here, asker, wanted, browser=not no_browser, quiet=as_json)
         if wanted.local:
             if client_id or client_secret or device or resources or scopes:
@@ -77,6 +81,19 @@ def login(
         if as_json:
             out.write(json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
     return 0
+
+
+def _typed(
+    client_id: str | None, client_secret: bool, resources: Sequence[str], scopes: Sequence[str], project: str | None
+) -> tuple[str, ...]:
+    """The options that the same login needs when it is typed again."""
+    pairs = [
+        *([("--client-id", client_id)] if client_id else []),
+        *(("--resource", resource) for resource in resources),
+        *(("--scope", scope) for scope in scopes),
+        *([("--project", project)] if project else []),
+    ]
+    return (*(word for pair in pairs for word in pair), *(["--client-secret"] if client_secret else []))
 
 
 def _local(here: Here, screen: _Screen, vault: Vault) -> dict[str, Any]:
@@ -149,7 +166,8 @@ def _asked(
     before = Wish() if kept is None else Wish(kept.client_id, Secret(kept.client_secret) if kept.client_secret else None)
     secret = before.secret if named == before.client_id else None
     flow = "device" if device else profile.flow
-    asked = Asked(profile.name, profile.issuer, flow, Wish(named, secret, profile.key), before, resources, scopes)
+    wish, command = Wish(named, secret, profile.key), f"mcpwrap login{wanted.argument}"
+    asked = Asked(profile.name, profile.issuer, flow, wish, before, resources, scopes, command)
     check(asked)
     if client_secret or (flow == "client-credentials" and named and not profile.key and secret is None):
         typed = asker.hidden(f"Secret of the client {spell_out(named)}: ")
@@ -205,7 +223,7 @@ class _Screen:
         if not self._browser:
             self.show(f"Open this address in a browser on this machine:\n  {url}")
             return
-        self.show(f"Opening your browser. Without one: mcpwrap login{self.meant.argument} --device\n  {url}")
+        self.show(f"Opening your browser. Without one: mcpwrap login{spell_out(self.meant.argument)} --device\n  {url}")
         # some are waited for until they are closed
         threading.Thread(target=self._open, args=(url,), daemon=True).start()
 
@@ -229,7 +247,8 @@ class _Screen:
             opened = False
         if not opened:
             self.show(
-                f"No browser could be opened. Open the address above by hand, or: mcpwrap login{self.meant.argument} --device"
+                "No browser could be opened. Open the address above by hand, "
+                f"or: mcpwrap login{spell_out(self.meant.argument)} --device"
             )
 
 

@@ -25,8 +25,13 @@ Named = tuple[str, str]
 """A login's profile and issuer."""
 
 
+def _profiles(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The profiles that can end: not the built-in one."""
+    return [name for name in completion.profiles(context, parameter, incomplete) if name != LOCAL]
+
+
 @click.command()
-@click.argument("profile", required=False, shell_complete=completion.profiles)
+@click.argument("profile", required=False, shell_complete=_profiles)
 @click.option("--issuer", metavar="URL", help="The provider, for a login without a profile.")
 @click.option("--all", "every", is_flag=True, help="Every login.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -74,19 +79,17 @@ def _chosen(here: Here, cards: Iterable[Card], profile: str | None, issuer: str 
         with suppress(ConfigError):
             issuers |= dict.fromkeys(each.issuer for each in profiles_of(here).values() if each.name == profile)
         if not issuers:
-            raise UsageError(f"no login and no profile has the name `{spell_out(profile)}`", hint=_list(named))
+            raise UsageError(f"no login and no profile has the name `{spell_out(profile)}`", hint="mcpwrap status")
         return [(profile, known) for known in issuers]
     if len(named) > 1:
         with suppress(McpwrapError):
             asked = meant(here, None, None, None).profile
             if (asked.name, asked.issuer) in named:
                 return [(asked.name, asked.issuer)]
-        raise UsageError("there are several logins", hint=_list(named))
+        # (names, not commands: pasted as it stands it must sign out of none that wasn't chosen)
+        names = ", ".join(dict.fromkeys(name or f"--issuer {at}" for name, at in named))
+        raise UsageError("there are several logins", hint=f"name one of them: {names}")
     return named
-
-
-def _list(named: Iterable[Named]) -> str:
-    return " | ".join(dict.fromkeys(f"mcpwrap logout {name or f'--issuer {issuer}'}" for name, issuer in named)) or "mcpwrap status"
 
 
 def _end(here: Here, store: LoginStore | None, closed: str, named: Named) -> Ended:

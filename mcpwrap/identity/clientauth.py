@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shlex
 import stat
 import sys
 import time
@@ -32,6 +33,12 @@ ASSERTION_S: Final = 60
 
 KEY_FILE_LIMIT: Final = 64 * 1024
 """Longest key file, in bytes; an RSA key of 8192 bits has 7 KiB."""
+
+
+MISSING_KEY: Final = "`key` of {} in your config.toml names it; put the file there"
+"""What to do where a key file isn't there."""
+
+_PLAIN: Final = "`key` of its profile in your config.toml names it; name a plain file"
 
 
 class ClientAuth(msgspec.Struct, frozen=True):
@@ -93,6 +100,21 @@ def auth_of(secrets: LoginSecrets) -> ClientAuth:
     return ClientAuth(secrets.auth, secrets.client_id, secrets.issuer, secret, secrets.key_file)
 
 
+def is_missing(path: str) -> bool:
+    """True where `path` is absolute and nothing is there; what can't be looked at may be there."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return os.path.isabs(path)
+    except OSError:
+        pass
+    return False
+
+
+def _mode(path: str) -> str:
+    return f"chmod 600 {shlex.quote(path)}"
+
+
 def private_key(path: str) -> tuple[Any, str]:
     """The private key in the PEM file `path`, and the JOSE algorithm that it signs with (RFC 7518 §3.1, RFC 8037 §3.1).
 
@@ -108,9 +130,11 @@ def private_key(path: str) -> tuple[Any, str]:
     try:
         data = read_private(path, KEY_FILE_LIMIT)
         if sys.platform != "win32" and os.stat(path).st_mode & (stat.S_IRGRP | stat.S_IROTH):
-            raise LoginError(f"others can read the key file `{path}`", hint=f"chmod 600 {path}")
+            raise LoginError(f"others can read the key file `{path}`", hint=_mode(path))
     except (StateError, OSError) as error:
-        raise LoginError(f"the key file `{path}` can't be used: {error}", hint=f"chmod 600 {path}") from None
+        # (no mode mends a file that isn't there, and that of a folder would shut it)
+        hint = MISSING_KEY.format("its profile") if is_missing(path) else _mode(path) if os.path.isfile(path) else _PLAIN
+        raise LoginError(f"the key file `{path}` can't be used: {error}", hint=hint) from None
     try:
         key = load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):

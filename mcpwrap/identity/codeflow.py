@@ -39,17 +39,18 @@ def sign_in(session: Session, *, limit_s: float = LIMIT_S) -> SignedIn:
             f"{session.host} doesn't say that it checks PKCE by S256, so a code could be stolen unnoticed",
             hint="nothing was opened; ask whoever runs it for `code_challenge_methods_supported` in its metadata",
         )
-    with Listener(GIVEN_PATH if wish.client_id else "") as listener:
+    with _door(session, GIVEN_PATH if wish.client_id else "") as listener:
         redirect_uri = listener.redirect_uri
         auth = given(metadata, wish) if wish.client_id else register(session.http, metadata, redirect_uri=redirect_uri)
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         scopes = session.scopes()
         session.screen.browse(_url(session, auth, redirect_uri, scopes, state=state, nonce=nonce, verifier=verifier))
+        session.screen.show(f"You have {limit_s / 60:g} minutes.")
         answer = listener.wait(state, limit_s=limit_s, passing=session.screen.waiting)
     if answer is None:
         raise LoginError(
             f"the browser didn't come back within {limit_s / 60:g} minutes",
-            hint="mcpwrap login, and where the browser is on another machine: mcpwrap login --device",
+            hint=f"{session.asked.again()}, and where the browser is on another machine: {session.asked.again('--device')}",
         )
     grant = [
         ("grant_type", "authorization_code"),
@@ -59,6 +60,14 @@ def sign_in(session: Session, *, limit_s: float = LIMIT_S) -> SignedIn:
     ]
     tokens = session.answered(auth, grant)
     return session.signed(auth, tokens, session.person(auth, tokens, nonce=nonce), scopes)
+
+
+def _door(session: Session, path: str) -> Listener:
+    try:
+        return Listener(path)
+    except LoginError as error:
+        error.hint = session.asked.again("--device")
+        raise
 
 
 def _url(
@@ -85,7 +94,8 @@ def _url(
 def _code(session: Session, answer: dict[str, str]) -> str:
     """The code in `answer`, if the issuer that was asked gave it."""
     iss, issuer = answer.get("iss"), session.metadata.issuer
-    hint = "nothing was stored; a page may have mixed up two providers. Close the browser and start again: mcpwrap login"
+    again = session.asked.again()
+    hint = f"nothing was stored; a page may have mixed up two providers. Close the browser and start again: {again}"
     if iss is not None and iss != issuer:
         raise LoginError(f"the answer comes from another issuer, `{spell_out(iss, limit=300)}`, not from `{issuer}`", hint=hint)
     if "error" in answer:

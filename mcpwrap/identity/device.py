@@ -43,7 +43,9 @@ def sign_in(
     """
     metadata, wish = session.metadata, session.wish
     if not metadata.device_authorization_endpoint:
-        raise LoginError(f"{session.host} has no device flow", hint="in a browser on this machine: mcpwrap login")
+        way = f'with `flow = "browser"` in [profiles.{session.asked.profile}], ' if session.asked.profile else ""
+        hint = f"in a browser on this machine: {way}{session.asked.command}"
+        raise LoginError(f"{session.host} has no device flow", hint=hint)
     auth = given(metadata, wish) if wish.client_id else register(session.http, metadata)
     scopes = session.scopes()
     fields = [
@@ -57,7 +59,7 @@ def sign_in(
     while True:
         left_s = end - clock()
         if left_s <= 0:
-            raise _expired()
+            raise _expired(session)
         session.screen.waiting(left_s)
         pause(min(interval_s, LONGEST_INTERVAL_S, left_s))
         tokens = _asked(session, auth, device_code)
@@ -80,7 +82,7 @@ def _asked(session: Session, auth: ClientAuth, device_code: str) -> Tokens | flo
             case "slow_down":
                 return SLOWER_S
             case "expired_token":
-                raise _expired() from None
+                raise _expired(session) from None
             case "access_denied":
                 raise declined(session, error.error, error.description) from None
             case _:
@@ -104,8 +106,8 @@ def _show(session: Session, answer: dict[str, Any]) -> str:
     return device_code
 
 
-def _expired() -> LoginError:
-    return LoginError("the code expired before anybody entered it", hint="mcpwrap login --device")
+def _expired(session: Session) -> LoginError:
+    return LoginError("the code expired before anybody entered it", hint=session.asked.again("--device"))
 
 
 def _seconds(value: object, default: float) -> float:

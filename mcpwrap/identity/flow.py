@@ -20,7 +20,7 @@ from mcpwrap.core.credentials import Network
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import LoginError
 from mcpwrap.identity.answers import Tokens, tokens_of
-from mcpwrap.identity.clientauth import ClientAuth
+from mcpwrap.identity.clientauth import MISSING_KEY, ClientAuth, is_missing
 from mcpwrap.identity.http import ProviderSaid, address, client, post_form
 from mcpwrap.identity.idtoken import Person, person_of
 from mcpwrap.identity.logins import Card, Flow, LoginSecrets, access_key
@@ -40,7 +40,7 @@ _LIMIT: Final = 100
 
 class Asked(msgspec.Struct, frozen=True):
     """One login as it is wanted. `profile` is "" where the issuer was given on the command line; `earlier` is the client of the
-    login that was there before, for a provider that registers nobody by itself."""
+    login that was there before, for a provider that registers nobody by itself; `command` is how it is asked for once more."""
 
     profile: str
     issuer: str
@@ -49,6 +49,13 @@ class Asked(msgspec.Struct, frozen=True):
     earlier: Wish = Wish()
     resources: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    command: str = "mcpwrap login"
+
+    def again(self, *options: str) -> str:
+        """The command that asks for the same once more, with `options` where it hasn't them."""
+        ways = ("--device",) if self.flow == "device" else ()
+        typed = self.command.split(" ")
+        return " ".join([self.command, *dict.fromkeys(each for each in (*ways, *options) if each not in typed)])
 
 
 class Screen(Protocol):
@@ -173,7 +180,7 @@ def sign_in(asked: Asked, network: Network, screen: Screen) -> SignedIn:
     from mcpwrap.identity import codeflow, device  # noqa: PLC0415 - each imports this module
 
     check(asked)
-    with client(network) as http, _advice():
+    with client(network) as http, _advice(asked):
         session = Session(http, asked, discover(http, asked.issuer), screen)
         _warn(session)
         match asked.flow:
@@ -192,6 +199,9 @@ def check(asked: Asked) -> None:
         LoginError: the issuer is no address, or a resource or scope can't be sent.
     """
     address(asked.issuer, "the issuer")
+    key = asked.wish.key_file
+    if key and is_missing(key):
+        raise LoginError(f"the key file `{key}` isn't there", hint=MISSING_KEY.format(f"[profiles.{asked.profile}]"))
     for resource in asked.resources:
         # (RFC 8707 §2: absolute, without a fragment; it need not be an address that is talked to)
         if ":" not in resource or not _visible(resource) or "#" in resource:
@@ -229,25 +239,34 @@ def declined(session: Session, error: str, description: str) -> ProviderSaid:
     if error == "access_denied":
         return ProviderSaid(
             f"the sign-in was declined at {session.host}{words}",
-            hint="nothing was stored; `mcpwrap login` starts again",
+            hint=f"nothing was stored; `{session.asked.again()}` starts again",
             error=error,
             description=description,
         )
     return ProviderSaid(
         f"{session.host} refused: {spell_out(error, limit=100)}{words}",
-        hint=_HINTS.get(error, ""),
+        hint=_hint(session.asked, error),
         error=error,
         description=description,
     )
 
 
+def _hint(asked: Asked, error: str) -> str:
+    """What to do after the provider's `error`; "" where nobody knows."""
+    return _HINTS.get(error, "").format(again=asked.again(), secret=asked.again("--client-secret"), logout=_logout(asked))
+
+
+def _logout(asked: Asked) -> str:
+    return f"mcpwrap logout {asked.profile or f'--issuer {asked.issuer}'}"
+
+
 _HINTS: Final[Mapping[str, str]] = {
     "invalid_target": "a resource isn't known there: see `resources` of the profile, and `--resource`",
-    "invalid_scope": "a scope isn't known there: see `scopes` of the profile, and `--scope`; `mcpwrap logout` forgets earlier ones",
-    "invalid_client": "is the client id right? a client that has a secret: mcpwrap login --client-secret",
+    "invalid_scope": "a scope isn't known there: see `scopes` of the profile, and `--scope`; `{logout}` forgets earlier ones",
+    "invalid_client": "is the client id right? a client that has a secret: {secret}",
     "unauthorized_client": "the client isn't registered for this way of signing in; see `flow` of the profile",
     "unsupported_grant_type": "the provider doesn't know this way of signing in; see `flow` of the profile",
-    "invalid_grant": "nothing was stored; `mcpwrap login` starts again",
+    "invalid_grant": "nothing was stored; `{again}` starts again",
 }
 
 
@@ -267,11 +286,11 @@ def _warn(session: Session) -> None:
 
 
 @contextmanager
-def _advice() -> Iterator[None]:
+def _advice(asked: Asked) -> Iterator[None]:
     try:
         yield
     except ProviderSaid as error:
-        error.hint = error.hint or _HINTS.get(error.error, "")
+        error.hint = error.hint or _hint(asked, error.error)
         raise
 
 

@@ -233,6 +233,7 @@ def _text(document: Document, path: Path, value: Any, shape: Text, *, each: bool
 
 def _unreserved(document: Document, path: Path, name: str, reserved: Reserved | None) -> None:
     if reserved is not None and re.fullmatch(reserved.pattern, name):
+        _unreserved(document, path, name, reserved.part)
         raise document.error(path, f"{shown(name)} {reserved.why}", reserved.hint)
 
 

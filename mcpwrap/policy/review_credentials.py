@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from mcpwrap.core.credentials import FromLogin, Minted, Profile, not_lent
+from mcpwrap.core.credentials import FromLogin, FromSecret, Minted, Profile, not_lent
 from mcpwrap.core.redact import has_token, sounds_secret
 from mcpwrap.policy.load import ProjectPolicy, ServerPolicy
 from mcpwrap.policy.review import Finding
@@ -50,15 +50,29 @@ def review_credentials(policy: ProjectPolicy, server: ServerPolicy, profiles: Ma
                 said = f"`{wanted.name}` is a provider's token, and no `[login]` names the provider"
                 yield Finding(policy.file, line, f'{said}: add `[login]` with `issuer = "https://…"`')
             case FromLogin() as source if fitting:
-                reasons = {profile.name: not_lent(profile, source) for profile in fitting}
-                if all(reasons.values()):
-                    said = "; ".join(f"[profiles.{name}] {why}" for name, why in reasons.items())
-                    yield Finding(policy.file, line, f"`{wanted.name}` will be refused: of your own file {said}")
+                reasons = [(profile, not_lent(profile, source)) for profile in fitting]
+                if all(why for _, why in reasons):
+                    said = "; ".join(
+                        f"[profiles.{profile.name}] in your config.toml {why}; {_remedy(profile, source)}"
+                        for profile, why in reasons
+                    )
+                    yield Finding(policy.file, line, f"`{wanted.name}` will be refused: {said}")
+            case FromSecret(name) if has_token(name):
+                said = f"`secret` of `{wanted.name}` is a name, and this looks like the key itself"
+                remedy = f'take it out, revoke it, and `mcpwrap secret set {server.name} {wanted.name}`: `secret = "{wanted.name}"`'
+                yield Finding(policy.file, line, f"{said}: {remedy}")
             case _:
                 pass
     yield from _in_the_file(policy, server)
     if not policy.issuer:
         yield from _unknown_subject(policy, server)
+
+
+def _remedy(profile: Profile, source: FromLogin) -> str:
+    """How `profile` comes to lend what it doesn't lend of `source`."""
+    if profile.resources is None or source.resource in profile.resources:
+        return "add it to its `scopes`"
+    return "add it to its `resources`" if source.resource else "name one of its `resources` here"
 
 
 def _in_the_file(policy: ProjectPolicy, server: ServerPolicy) -> Iterator[Finding]:

@@ -12,11 +12,13 @@ import msgspec
 
 
 class Reserved(msgspec.Struct, frozen=True):
-    """Names that are kept: those that `pattern` matches as a whole. `why` goes on after the name, `hint` is the remedy."""
+    """Names that are kept: those that `pattern` matches as a whole. `why` goes on after the name, `hint` is the remedy; `part` are
+    some of them that have a reason of their own."""
 
     pattern: str
     why: str
     hint: str
+    part: Reserved | None = None
 
 
 class Text(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -187,8 +188,8 @@ def test_what_no_profile_of_the_persons_own_file_lends_is_warned_of(project: Pro
     )
     user_config.write_text('[profiles.work]\nissuer = "https://login.example.com"\nresources = []\n')
     assert (
-        "warning: f: `A` will be refused: of your own file [profiles.work] doesn't lend https://api.example.com (mcpwrap.toml:6)\n"
-        in project.mcpwrap("check").stdout
+        "warning: f: `A` will be refused: [profiles.work] in your config.toml doesn't lend https://api.example.com; "
+        "add it to its `resources` (mcpwrap.toml:6)\n" in project.mcpwrap("check").stdout
     )
 
 
@@ -211,3 +212,11 @@ def test_where_the_vault_doesnt_open_it_says_that_trust_cant_be_told_and_still_l
     assert ended.returncode == 2
     assert "open to others" in ended.stdout
     assert "unknown key `alow`" in ended.stdout
+
+
+def test_a_key_that_was_pasted_in_place_of_its_name_is_warned_of(project: Project) -> None:
+    key = f"ghp_{secrets.token_hex(18)}"
+    project.write(f'[servers.a]\nallow = ["x"]\ncredentials.T = {{ secret = "{key}" }}\n')
+    told = project.mcpwrap("check").stdout
+    assert "warning: a: `secret` of `T` is a name, and this looks like the key itself: take it out, revoke it, and `mcpwrap" in told
+    assert key not in told

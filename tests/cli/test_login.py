@@ -171,9 +171,24 @@ def test_a_profile_lends_what_its_file_says_and_no_more(run: Run, provider: Prov
 def test_what_cant_be_meant_is_said_with_what_to_type(run: Run, provider: Provider, config: Path) -> None:
     profile(config, provider)
     profile(config, provider, "customers")
-    assert "hint: mcpwrap login work|customers" in run("login").stderr
+    assert "hint: mcpwrap login work   (or: customers)\n" in run("login").stderr
     assert "no profile `wrok` in your config.toml" in run("login", "wrok").stderr
     assert "a profile has its issuer" in run("login", "work", "--issuer", provider.issuer).stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("login.example.com", "https://login.example.com"),
+        ("login.example.com:8443/a", "https://login.example.com:8443/a"),
+        ("localhost:8080", "http://localhost:8080"),
+        ("127.0.0.1:8080/a", "http://127.0.0.1:8080/a"),
+    ],
+)
+def test_an_issuer_without_its_scheme_is_told_with_it(typed: str, meant: str, project: Project, user_config: Path) -> None:
+    ended = project.mcpwrap("login", "--issuer", typed, check=False)
+    assert ended.returncode == 2
+    assert f"error: `{typed}` is no web address\nhint: write {meant}\n" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -186,9 +201,13 @@ def test_what_cant_be_meant_is_said_with_what_to_type(run: Run, provider: Provid
     ],
 )
 def test_an_answer_that_isnt_good_stores_nothing(does: str, fact: str, run: Run, provider: Provider) -> None:
-    ended = run("login", "--issuer", provider.issuer, "--client-id", "mcpwrap", BROWSER_DOES=does)
+    typed = ("login", "--issuer", provider.issuer, "--client-id", "mcpwrap", "--resource", API, "--scope", "repo:read")
+    ended = run(*typed, BROWSER_DOES=does)
     assert ended.returncode == 1
     assert fact in ended.stderr
+    # what is to be typed again is what was typed
+    assert shlex.join(["mcpwrap", *typed]) in ended.stderr
+    assert ended.stdout.count("You have 5 minutes.\n") == 1
     assert json.loads(good(run("status", "--json")))["logins"] == []
     assert notes(run) == []
 
@@ -210,6 +229,27 @@ def test_where_no_browser_opens_the_address_is_there_to_be_opened_by_hand(
             Browser().visits(url)
             assert process.wait(COMMAND_DEADLINE_S) == 0
             assert "Signed in as ann@acme.example." in process.stdout.read()
+        if not more:
+            assert f"Without one: mcpwrap login --issuer {provider.issuer} --client-id mcpwrap --device\n" in told
+
+
+def test_a_refusal_to_a_profile_names_the_profile(run: Run, provider: Provider, config: Path) -> None:
+    profile(config, provider)
+    profile(config, provider, "ci", client_id="ci", flow="client-credentials", key="/nowhere/ci.pem")
+    ended = run("login", "work", BROWSER_DOES="cancels")
+    assert "hint: nothing was stored; `mcpwrap login work` starts again\n" in ended.stderr
+    ended = run("login", "work", "--client-secret", stdin="wrong")
+    assert "refused: invalid_client" in ended.stderr
+    assert ended.stderr.endswith("a client that has a secret: mcpwrap login work --client-secret\n")
+    ended = run("login", "ci")
+    assert "error: the key file `/nowhere/ci.pem` isn't there\n" in ended.stderr
+    assert "hint: `key` of [profiles.ci] in your config.toml names it; put the file there\n" in ended.stderr
+
+
+def test_what_an_agent_is_told_to_have_typed_is_all_that_it_typed(run: Run, config: Path) -> None:
+    config.write_text(config.read_text().replace("scripted = true", "scripted = false"))
+    typed = ("login", "--issuer", "https://login.example.com", "--scope", "repo:*", "--device")
+    assert shlex.join(["mcpwrap", *typed]) in run(*typed, CLAUDECODE="1").stderr
 
 
 # who may
@@ -348,7 +388,11 @@ def test_one_of_several_logins_is_named_or_all_are(run: Run, provider: Provider,
         good(run("login", name))
     ended = run("logout")
     assert ended.returncode == 2
-    assert "hint: mcpwrap logout customers | mcpwrap logout work" in ended.stderr
+    assert "hint: name one of them: customers, work\n" in ended.stderr
+    # pasted, a hint ends no login that nobody named
+    unknown = run("logout", "nix")
+    assert unknown.returncode == 2
+    assert unknown.stderr.endswith("hint: mcpwrap status\n")
     [one] = json.loads(good(run("logout", "work", "--json")))
     assert one == {"profile": "work", "issuer": provider.issuer, "wiped": True, "revoked": True, "why": ""}
     told = good(run("logout", "--all"))
@@ -484,6 +528,8 @@ def test_profiles_are_completed(run: Run, provider: Provider, config: Path) -> N
     profile(config, provider, "work")
     told = good(run(_MCPWRAP_COMPLETE="bash_complete", COMP_WORDS="mcpwrap login ", COMP_CWORD="2"))
     assert {"plain,local", "plain,work"} <= set(told.split())
+    told = good(run(_MCPWRAP_COMPLETE="bash_complete", COMP_WORDS="mcpwrap logout ", COMP_CWORD="2"))
+    assert told.split() == ["plain,work"]
 
 
 def test_the_wait_for_a_browser_is_told_minute_by_minute() -> None:

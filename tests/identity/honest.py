@@ -60,7 +60,7 @@ class Honest:
 
     def signs_in(self, desk: Desk | None = None, **changes: Any) -> SignedIn:
         """Sign in here."""
-        asked = Asked("", self.issuer, **{"wish": Wish(CLIENT), **changes})
+        asked = Asked(**{"profile": "", "issuer": self.issuer, "wish": Wish(CLIENT), **changes})
         return sign_in(asked, Network(), desk or self.desk())
 
 

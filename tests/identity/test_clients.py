@@ -91,9 +91,16 @@ def test_a_key_file_that_others_can_read_or_write_or_turn_elsewhere_is_refused(t
     Path(path).chmod(0o600)
     link = tmp_path / "link.pem"
     link.symlink_to(path)
-    for other in (str(link), str(tmp_path), str(tmp_path / "nothing.pem")):
-        with pytest.raises(LoginError, match="can't be used"):
+    for other, hint in (
+        (str(tmp_path), "name a plain file"),  # (0600 on a folder shuts it)
+        (str(tmp_path / "nothing.pem"), "put the file there"),
+        (f"{path}/nothing.pem", "put the file there"),
+        (str(link), "chmod 600"),
+    ):
+        with pytest.raises(LoginError, match="can't be used") as caught:
             private_key(other)
+        assert hint in caught.value.hint
+        assert ("chmod" in caught.value.hint) is (hint == "chmod 600")
     with pytest.raises(LoginError, match="is no absolute path"):
         private_key("key.pem")
 

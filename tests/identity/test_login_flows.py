@@ -45,8 +45,8 @@ def provider(started: Provider) -> Provider:
 
 
 def asked(provider: Provider, **changes: Any) -> Asked:
-    fields: dict[str, Any] = {"wish": OURS, "resources": (API, ISSUES), "scopes": SCOPES, **changes}
-    return Asked("work", provider.issuer, **fields)
+    fields: dict[str, Any] = {"profile": "work", "wish": OURS, "resources": (API, ISSUES), "scopes": SCOPES, **changes}
+    return Asked(issuer=provider.issuer, **fields)
 
 
 def signed(provider: Provider, desk: Desk | None = None, **changes: Any) -> SignedIn:
@@ -188,8 +188,13 @@ def test_a_device_registers_itself_too(provider: Provider) -> None:
 
 def test_a_provider_without_a_device_flow_is_said(provider: Provider) -> None:
     provider.switch(without=["device_authorization_endpoint"])
-    with pytest.raises(LoginError, match="has no device flow"):
-        by_device(provider, Desk())
+    for profile, hint in (
+        ("", "in a browser on this machine: mcpwrap login --issuer X"),
+        ("work", 'in a browser on this machine: with `flow = "browser"` in [profiles.work], mcpwrap login --issuer X'),
+    ):
+        with pytest.raises(LoginError, match="has no device flow") as caught:
+            by_device(provider, Desk(), profile=profile, command="mcpwrap login --issuer X")
+        assert caught.value.hint == hint
 
 
 def test_a_code_that_nobody_enters_is_asked_for_until_it_expires(provider: Provider) -> None:

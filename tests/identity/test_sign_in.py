@@ -51,6 +51,35 @@ def test_what_cant_be_asked_for_is_said_first(fields: dict[str, Any], why: str) 
         check(Asked("", **{"issuer": "https://login.example.com", **fields}))
 
 
+def test_what_is_typed_again_has_each_option_once() -> None:
+    asked = Asked("", "https://a.example", command="mcpwrap login --client-secret")
+    assert asked.again("--client-secret") == "mcpwrap login --client-secret"
+    by_device = Asked("", "https://a.example", "device", command="mcpwrap login")
+    assert (by_device.again(), by_device.again("--device")) == ("mcpwrap login --device", "mcpwrap login --device")
+
+
+def test_a_key_file_that_isnt_there_is_said_first_with_who_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "ci.pem"
+    asked = Asked("work", "https://login.example.com", "client-credentials", Wish("ci", None, str(file)))
+    with pytest.raises(LoginError, match=r"the key file `.*ci\.pem` isn't there") as caught:
+        check(asked)
+    assert caught.value.hint == "`key` of [profiles.work] in your config.toml names it; put the file there"
+    file.touch()
+    check(asked)
+
+
+def test_where_nothing_can_listen_the_same_login_without_a_browser_is_named(
+    provider: Honest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("mcpwrap.identity.loopback.socket.create_server", refuse)
+    with pytest.raises(LoginError, match="nothing can listen") as caught:
+        provider.signs_in(command="mcpwrap login work")
+    assert caught.value.hint == "mcpwrap login work --device"
+
+
 def test_a_provider_that_gives_no_id_tokens_signs_in_nobody_in_particular(provider: Honest) -> None:
     provider.provider.describes(jwks_uri=None, scopes_supported=None)
     provider.grants = {"id_token": None, "refresh_token": None, "scope": "a b"}
@@ -88,20 +117,21 @@ def test_a_browser_that_comes_back_with_nothing_is_said(provider: Honest) -> Non
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
-        ("invalid_scope", "`mcpwrap logout` forgets earlier ones"),
-        ("invalid_client", "mcpwrap login --client-secret"),
+        ("invalid_scope", "`mcpwrap logout work` forgets earlier ones"),
+        ("invalid_client", "mcpwrap login work --client-secret"),
         ("unauthorized_client", "`flow` of the profile"),
         ("unknown_thing", ""),
     ],
 )
 def test_a_refusal_comes_with_what_to_do(error: str, hint: str, provider: Honest) -> None:
     provider.answer = {"error": error, "iss": provider.issuer}
+    asked: dict[str, Any] = {"profile": "work", "command": "mcpwrap login work"}
     with pytest.raises(ProviderSaid, match=error) as at_the_browser:
-        provider.signs_in()
+        provider.signs_in(**asked)
     provider.answer = {"code": "x", "iss": provider.issuer}
     provider.provider.routes["/token"] = say({"error": error}, 400)
     with pytest.raises(ProviderSaid, match=error) as at_the_token_endpoint:
-        provider.signs_in()
+        provider.signs_in(**asked)
     for caught in (at_the_browser, at_the_token_endpoint):
         assert hint in caught.value.hint
         assert caught.value.error == error
@@ -149,8 +179,9 @@ def test_a_provider_that_wants_to_be_asked_less_often_is_asked_less_often(provid
     ],
 )
 def test_an_end_of_the_device_flow_is_said(error: str, why: str, provider: Honest) -> None:
-    with pytest.raises(LoginError, match=why):
+    with pytest.raises(LoginError, match=why) as caught:
         polled(provider, [say({"error": error}, 400)])
+    assert error == "invalid_grant" or "mcpwrap login --device" in caught.value.hint
 
 
 def test_a_sign_in_that_is_interrupted_gives_nothing(provider: Honest) -> None:

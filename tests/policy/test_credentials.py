@@ -171,7 +171,7 @@ MISTAKES = {
         "name the va",
     ),
     '[servers.f.credentials.Ld_Preload]\nsecret = "a"': ("1:1", "`Ld_Preload` can't be a credential", "name the variable"),
-    '[servers.f.credentials.MCPWRAP_TOKEN_SOCKET]\nsecret = "a"': ("1:1", "`MCPWRAP_TOKEN_SOCKET` can't be a credential", "name"),
+    '[servers.f.credentials.MCPWRAP_TOKEN_SOCKET]\nsecret = "a"': ("1:1", "`MCPWRAP_TOKEN_SOCKET` is mcpwrap's own", "take"),
     '[servers.f]\nenv = { MCPWRAP_PASSPHRASE = "x" }': (
         "2:9",
         "`MCPWRAP_PASSPHRASE` is mcpwrap's own variable, and no server",
@@ -350,7 +350,11 @@ def test_no_credential_takes_the_name_of_a_variable_that_changes_how_programs_ru
             project(f'[servers.f.credentials.{spelled}]\nsecret = "a"')
 
 
-KEPT = ("PATH", "HOME", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "PYTHONPATH", "NODE_OPTIONS", "BASH_ENV", "MCPWRAP_PROJECT")
+KEPT = (
+    *("PATH", "HOME", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES", "PYTHONPATH", "NODE_OPTIONS", "BASH_ENV", "KUBECONFIG", "PHPRC"),
+    *("NPM_CONFIG_REGISTRY", "npm_config_registry", "PIP_INDEX_URL", "UV_INDEX", "https_proxy", "ALL_PROXY", "No_Proxy"),
+    *("DOTNET_STARTUP_HOOKS", "LUA_INIT", "BUNDLE_GEMFILE", "ELECTRON_RUN_AS_NODE"),
+)
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -358,6 +362,13 @@ def test_the_best_known_of_them_are_kept(name: str) -> None:
     for via in ("env", "file", "helper", "meta"):
         with pytest.raises(ConfigError, match="can't be a credential"):
             project(f'[servers.f.credentials.{name}]\nsecret = "a"\nvia = "{via}"')
+
+
+@pytest.mark.parametrize("name", ["MCPWRAP_X", "mcpwrap_project"])
+def test_no_credential_takes_the_name_of_a_variable_of_mcpwraps_own(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"`{name}` is mcpwrap's own variable") as caught:
+        project(f'[servers.f.credentials.{name}]\nsecret = "a"')
+    assert "has another name" in caught.value.hint
 
 
 def test_what_would_be_delivered_as_a_kept_name_is_kept_too() -> None:

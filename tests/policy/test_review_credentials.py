@@ -51,18 +51,26 @@ def profile(name: str, more: str = "", issuer: str = ISSUER) -> str:
     return f'[profiles.{name}]\nissuer = "{issuer}"\n{more}\n'
 
 
+W = "[profiles.w] in your config.toml"
+TO_RESOURCES, TO_SCOPES = "add it to its `resources`", "add it to its `scopes`"
+
+
 @pytest.mark.parametrize(
     ("text", "mine", "why"),
     [
-        (asked(API), profile("w", 'resources = ["https://a.example"]'), f"[profiles.w] doesn't lend {API}"),
-        (asked(API), profile("w", "resources = []"), f"[profiles.w] doesn't lend {API}"),
-        (asked(""), profile("w", f'resources = ["{API}"]'), "[profiles.w] doesn't lend tokens for no resource in particular"),
-        (asked(API, "r", "x"), profile("w", 'scopes = ["r"]'), "[profiles.w] doesn't lend the scope x"),
-        (asked(API, "x", "y"), profile("w", "scopes = []"), "[profiles.w] doesn't lend the scopes x y"),
+        (asked(API), profile("w", 'resources = ["https://a.example"]'), f"{W} doesn't lend {API}; {TO_RESOURCES}"),
+        (asked(API), profile("w", "resources = []"), f"{W} doesn't lend {API}; {TO_RESOURCES}"),
+        (
+            asked(""),
+            profile("w", f'resources = ["{API}"]'),
+            f"{W} doesn't lend tokens for no resource in particular; name one of its `resources` here",
+        ),
+        (asked(API, "r", "x"), profile("w", 'scopes = ["r"]'), f"{W} doesn't lend the scope x; {TO_SCOPES}"),
+        (asked(API, "x", "y"), profile("w", "scopes = []"), f"{W} doesn't lend the scopes x y; {TO_SCOPES}"),
         (
             asked(API, "x"),
             profile("w", "scopes = []") + profile("v", "resources = []"),
-            f"[profiles.w] doesn't lend the scope x; [profiles.v] doesn't lend {API}",
+            f"{W} doesn't lend the scope x; {TO_SCOPES}; [profiles.v] in your config.toml doesn't lend {API}; {TO_RESOURCES}",
         ),
         (asked(API, "x"), profile("w"), ""),
         (asked(API, "x"), profile("w", f'resources = ["{API}"]\nscopes = ["x"]'), ""),
@@ -73,7 +81,7 @@ def profile(name: str, more: str = "", issuer: str = ISSUER) -> str:
     ],
 )
 def test_what_no_profile_of_the_issuer_lends_is_found(text: str, mine: str, why: str) -> None:
-    said = [(4, f"`X` will be refused: of your own file {why}")] if why else []
+    said = [(4, f"`X` will be refused: {why}")] if why else []
     assert found(text, login=LOGIN, mine=mine) == said
 
 
@@ -108,6 +116,16 @@ def test_a_secret_that_stands_in_the_file_is_found_and_not_repeated(name: str, v
         f'`mcpwrap secret set s {name}` keeps it, `credentials.{name} = {{ secret = "{name}" }}` delivers it'
     )
     assert found(f'env = {{ {name} = "{value}" }}') == ([(1, said)] if secret else [])
+
+
+def test_a_secret_in_the_place_of_its_name_is_found_and_not_repeated() -> None:
+    [(line, text)] = found(f'[servers.s.credentials.T]\nsecret = "{TOKEN}"')
+    assert line == 2
+    assert text == (
+        "`secret` of `T` is a name, and this looks like the key itself: "
+        'take it out, revoke it, and `mcpwrap secret set s T`: `secret = "T"`'
+    )
+    assert found('[servers.s.credentials.T]\nsecret = "github-token"') == []
 
 
 @pytest.mark.parametrize(
