@@ -18,6 +18,9 @@ from typing import Final, Self
 
 from mcpwrap.errors import RefusedError
 
+DECLINED: Final = 3
+"""Exit code where the person said no (POLICY.md §7)."""
+
 AGENT_VARIABLES: Final[Mapping[str, str]] = {
     "CLAUDECODE": "Claude Code",
     "CLAUDE_CODE": "Claude Code",

@@ -31,6 +31,18 @@ def tools(context: click.Context, parameter: click.Parameter, incomplete: str) -
     return [name for name in named if name.startswith(incomplete)]
 
 
+def secrets(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The secrets that the server that was typed asks for."""
+    from mcpwrap.cli.here import asked_for, look  # noqa: PLC0415 - only when a name is completed
+
+    try:
+        found = look(context.params.get("project"))
+        names = () if found is None else asked_for(found, str(context.params.get("server") or ""))
+    except (McpwrapError, OSError):
+        names = ()  # a half-typed line is no place for an error
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def profiles(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """The profiles of the person's own file, and the built-in one."""
     from mcpwrap.cli.here import Here  # noqa: PLC0415 - only when a name is completed

@@ -6,12 +6,14 @@ import getpass
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from mcpwrap.audit.writer import AuditWriter
 from mcpwrap.cli.late import Late, typed_passphrase
+from mcpwrap.core.credentials import FromSecret
 from mcpwrap.core.entry import Entry
 from mcpwrap.core.rules import ServerRules
 from mcpwrap.errors import ConfigError, UsageError, VaultError
@@ -343,6 +345,17 @@ def _closed(here: Here, root: str) -> VaultError | None:
     except VaultError as error:
         return error
     return None
+
+
+def asked_for(found: Found, server: str) -> tuple[str, ...]:
+    """The secrets that the credentials of `server` ask for, in the file as it lies there and as it was accepted; each once."""
+    names: dict[str, None] = {}
+    for policy in (found.lying, found.accepted):
+        with suppress(ConfigError):
+            read = policy()
+            wanted = read.servers[server].credentials if read is not None and server in read.servers else ()
+            names |= dict.fromkeys(each.source.name for each in wanted if isinstance(each.source, FromSecret))
+    return tuple(names)
 
 
 def read_files(project: Project, *, own: bool) -> tuple[bytes, bytes | None]:

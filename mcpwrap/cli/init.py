@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import click
 
+from mcpwrap.cli.caller import DECLINED
 from mcpwrap.cli.here import Here
 from mcpwrap.cli.screen import command_text, count
 from mcpwrap.cli.survey import Launch, Survey, survey
@@ -37,9 +38,6 @@ from mcpwrap.policy.project import LOCK_FILE, PROJECT_FILE, find_project
 from mcpwrap.policy.suggest import Advice, Offered, Suggestion, definition, keys_for, name_for, portable, suggest
 from mcpwrap.runtime import workdir
 from mcpwrap.runtime.environment import minimal_environment
-
-DECLINED: Final = 3
-"""Exit code where the person didn't want the server started."""
 
 _PINNED: Final[Mapping[Kind, str]] = {"tool": "tools/list", "prompt": "prompts/list", "template": "resources/templates/list"}
 """The list that has the definitions of each kind."""

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    import click
+
     from mcpwrap.errors import McpwrapError
 
 INTERRUPTED = 130
@@ -64,14 +66,14 @@ def _through_click(argv: list[str]) -> int:
     if instruction:
         return completion.answer(cli, instruction)
     try:
-        with cli.make_context(PROGRAM, argv) as context:
+        with cli.make_context(PROGRAM, list(argv)) as context:
             code = cli.invoke(context)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as error:
-        raise UsageError(_sentence(error.format_message()), hint=_usage_hint(error)) from error
+        raise UsageError(_sentence(error.format_message()), hint=_usage_hint(error, cli, argv)) from error
     except click.ClickException as error:
         raise UsageError(_sentence(error.format_message())) from error
     return code if isinstance(code, int) else 0
@@ -83,10 +85,24 @@ def _sentence(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _usage_hint(error: object) -> str:
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "mcpwrap"
+def _usage_hint(error: click.UsageError, cli: click.Group, argv: list[str]) -> str:
+    path = max(_typed(cli, argv), error.ctx.command_path if error.ctx is not None else "", key=len)
     return f"`{path} --help` says what it takes"
+
+
+def _typed(command: click.Command, argv: list[str]) -> str:
+    """The command that `argv` begins with: click doesn't say which one it was where an option's value is missing."""
+    import click  # noqa: PLC0415 - see _through_click
+
+    path = ["mcpwrap"]
+    for word in argv:
+        # (the groups' commands are imported when they are asked for)
+        following = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+        if following is None:
+            break
+        command = following
+        path.append(word)
+    return " ".join(path)
 
 
 def _tell(error: McpwrapError) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -17,7 +17,8 @@ import click
 
 from mcpwrap.cli import caller
 from mcpwrap.cli.here import KEYRING, Here
-from mcpwrap.errors import ConfigError, RefusedError, StateError, UsageError, VaultError
+from mcpwrap.cli.screen import wrapped
+from mcpwrap.errors import ConfigError, McpwrapError, StateError, UsageError, VaultError
 from mcpwrap.files import ensure_private, replace
 from mcpwrap.identity.keys import ensure_vault, make_vault
 from mcpwrap.identity.passphrase import VARIABLE
@@ -28,6 +29,9 @@ from mcpwrap.secret import Secret
 
 KEY_FILE: Final = "vault.key"
 """The key's file in the data folder, where there is no keyring and a person agrees."""
+
+MADE: Final = "mcpwrap/vault-init"
+"""What records call it when a vault is made, whoever asked for it."""
 
 _INPUT_LIMIT: Final = 64 * 1024
 """Bytes of standard input that are read; the longest secret has as many."""
@@ -181,25 +185,54 @@ def _made(here: Here, asker: Asker, setting: str, *, trusting: bool) -> Vault:
     Raises:
         VaultError: there is no keyring, and no file is wanted.
     """
+    if setting != KEYRING:
+        return here.door.open(setting)  # which says that a person makes it
     try:
-        ensure_vault(places(here), setting, here.env)
+        with failure_told(here):
+            announce_made(here, KEYRING)
+            ensure_vault(places(here), setting, here.env)
     except VaultError as error:
         path = Path(here.folders.data, KEY_FILE)
-        if setting != KEYRING or _said(here) or (asker.scripted and not trusting):
+        if _said(here) or (asker.scripted and not trusting):
             raise
-        asker.show(
-            f"{error}. It seals what you trust, and your logins and secrets;\n"
-            f"it can lie in a file that only you can read: {path}"
-            + ("" if asker.scripted else "\n(elsewhere, or behind a passphrase: answer no, and see `mcpwrap vault init --help`)")
-        )
+        told = [
+            f"{error}. It seals what you trust, and your logins and secrets; it can lie in a file that only you can read: {path}"
+        ]
+        if not asker.scripted:
+            told.append("(elsewhere, or behind a passphrase: answer no, and see `mcpwrap vault init --help`)")
+        asker.show("\n".join(line for text in told for line in wrapped(text, width=80, indent=0)))
         if not asker.confirm("Keep it in that file?"):
             raise
         setting = f"file:{path}"
-        ensure_private(str(path.parent))
-        make_vault(places(here), setting, here.env)
-        configure(here, setting)
+        with failure_told(here):
+            announce_made(here, "file")
+            ensure_private(str(path.parent))
+            make_vault(places(here), setting, here.env)
+            configure(here, setting)
         asker.show(f"the key lies in {path} now, and your config.toml says so")
     return here.door.open(setting)
+
+
+def announce_made(here: Here, mode: str, *, anew: bool = False) -> None:
+    """Record that a vault is made. It comes first: no audit, no vault.
+
+    Raises:
+        StateError: it can't be recorded.
+    """
+    here.announce("", "", MADE, f"{'begins anew' if anew else 'begins'}; its key goes to: {mode}")
+
+
+@contextmanager
+def failure_told(here: Here) -> Iterator[None]:
+    """Record that no vault was made or moved where that ends with an error: what was announced before didn't happen."""
+    try:
+        yield
+    except BaseException as error:
+        why = str(error) if isinstance(error, McpwrapError) else type(error).__name__
+        # where nothing can be recorded nothing is done either, and the error says so
+        with suppress(McpwrapError, OSError):
+            here.announce("", "", MADE, f"failed: {why}")
+        raise
 
 
 def _said(here: Here) -> bool:
@@ -216,11 +249,11 @@ def ask_new_passphrase(here: Here, asker: Asker) -> Secret | None:
     """A new passphrase, typed twice; None where the environment has it.
 
     Raises:
-        RefusedError: the two differ.
+        UsageError: the two differ.
     """
     if here.env.get(VARIABLE):
         return None
     first = asker.hidden("A passphrase for the vault: ")
     if not asker.scripted and asker.hidden("The same again: ") != first:
-        raise RefusedError("the two passphrases differ", hint="nothing was changed; run it again")
+        raise UsageError("the two passphrases differ", hint="nothing was changed; run it again")
     return first

@@ -16,6 +16,7 @@ import click
 import msgspec
 
 from mcpwrap.cli import caller, completion
+from mcpwrap.cli.caller import DECLINED
 from mcpwrap.cli.here import Found, Here, need, read_files
 from mcpwrap.cli.pins_view import difference_lines, server_lines
 from mcpwrap.cli.screen import Ink, count
@@ -29,9 +30,6 @@ from mcpwrap.policy.load import ProjectPolicy
 from mcpwrap.policy.lock import TABLES, Entry, Lock, package_of, parse, render
 from mcpwrap.policy.pins import PinStore
 from mcpwrap.policy.trust import digest
-
-DECLINED = 3
-"""Exit code where the person said no: what is held stays held."""
 
 _PROJECT = click.option("--project", metavar="DIR", help="The project, where it isn't the one you are in.")
 
@@ -174,8 +172,24 @@ def _offer(place: Place, server: str | None, tool: str | None) -> Offer:
                 hint="only the server can mend that; it stays hidden",
             )
         chosen = [difference for difference in chosen if difference.what != "twice"]
+    for state in states:
+        _refuse_unreadable(place, state, chosen, named=server is not None)
     unwritten = tuple(state.server for state in states if state.source == "first sight" and not place.found.own)
     return Offer(place, tuple(chosen), *((), unwritten) if server is None else (unwritten, ()))
+
+
+def _refuse_unreadable(place: Place, state: State, chosen: Sequence[Difference], *, named: bool) -> None:
+    """Refuse to write a lock for a server of which nothing can be read, neither what was accepted nor what it shows.
+
+    Raises:
+        StateError: it is so.
+    """
+    shows = any(difference.server == state.server and difference.new is not None for difference in chosen)
+    if state.source == "first sight" and named and not shows and place.store.known(place.found.root, state.server) is None:
+        raise StateError(
+            f"what was remembered of `{spell_out(state.server)}` can't be read, and nothing that it shows waits to be accepted",
+            hint="let your client start it once, so that there is something to accept; `mcpwrap vault status` may say why",
+        )
 
 
 def _shown(offer: Offer, ink: Ink) -> list[str]:

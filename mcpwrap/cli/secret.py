@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -10,16 +11,19 @@ from pathlib import Path
 import click
 
 from mcpwrap.cli import completion, opened
-from mcpwrap.cli.here import Found, Here, look, need
+from mcpwrap.cli.caller import DECLINED
+from mcpwrap.cli.here import Found, Here, asked_for, look, need
 from mcpwrap.cli.identity import Whoever
 from mcpwrap.cli.screen import columns, error_text
 from mcpwrap.core.visible import spell_out
-from mcpwrap.errors import McpwrapError, StateError, UsageError
+from mcpwrap.errors import ConfigError, McpwrapError, StateError, UsageError
 from mcpwrap.identity.secrets import NAME, Kept, Owner, SecretStore
-from mcpwrap.identity.vault import Vault
+from mcpwrap.identity.vault import Vault, read_header
+from mcpwrap.policy.toml import nearest
 
 _PROJECT = click.option("--project", metavar="DIR", help="The project, where it isn't the one you are in.")
 _SERVER = click.argument("server", shell_complete=completion.servers)
+_NAME = click.argument("name", shell_complete=completion.secrets)
 
 
 @click.group()
@@ -33,7 +37,7 @@ def secret() -> None:
 @secret.command(name="set", short_help="Keep a secret for a server; its value is typed.")
 @_PROJECT
 @_SERVER
-@click.argument("name")
+@_NAME
 def set_(project: str | None, server: str, name: str) -> int:
     """Keep the secret NAME for SERVER. Its value is asked for, and isn't shown; it is never an argument.
 
@@ -54,6 +58,8 @@ def set_(project: str | None, server: str, name: str) -> int:
         _announce(here, found.root, "mcpwrap/secret-set", f"the secret {name} of {server} was set")
         store.set(found.root, server, name, value)
         asker.show(f"{name} is kept for {spell_out(server)} in {spell_out(found.root)}; running sessions get it at once")
+        if (note := _unasked(found, server, name)) is not None:
+            asker.show(note)
     return 0
 
 
@@ -64,7 +70,8 @@ def list_(project: str | None, as_json: bool) -> int:
     """List the secrets by name, whose they are, and to whom they are lent. Values are never shown."""
     here = Here.now()
     root = None if project is None else _root(here, project)
-    kept = SecretStore(_vault(here)).list(root)
+    # (without a vault nothing was ever kept; one that doesn't open is an error)
+    kept = [] if read_header(opened.places(here)) is None else SecretStore(_vault(here)).list(root)
     if as_json:
         click.echo(json.dumps([_facts(each) for each in kept], indent=2, ensure_ascii=False))
         return 0
@@ -80,7 +87,7 @@ def list_(project: str | None, as_json: bool) -> int:
 @secret.command(short_help="Take a secret away.")
 @_PROJECT
 @_SERVER
-@click.argument("name")
+@_NAME
 def rm(project: str | None, server: str, name: str) -> int:
     """Take a secret away, and what was lent of it. A running server keeps what it has until it ends."""
     here = Here.now()
@@ -99,7 +106,7 @@ def rm(project: str | None, server: str, name: str) -> int:
 @click.option("--to-server", metavar="NAME", help="The server that borrows; the one of the same name by default.")
 @click.option("--revoke", is_flag=True, help="Take it back.")
 @_SERVER
-@click.argument("name")
+@_NAME
 def grant(project: str | None, to_project: str | None, to_server: str | None, revoke: bool, server: str, name: str) -> int:
     """Lend the secret NAME of SERVER to another server, here or in another project; with --revoke take it back.
 
@@ -113,12 +120,13 @@ def grant(project: str | None, to_project: str | None, to_server: str | None, re
         return _take_back(here, Owner(_root(here, project), server), name, Owner(_root(here, to_project or project), borrower))
     with opened.asking(here, f"mcpwrap secret grant {server} {name}") as asker:
         lender = need(project, here)
-        to = _server(need(to_project, here) if to_project else lender, borrower)
+        to = _server(_borrowing(to_project, here) if to_project is not None else lender, borrower)
         store = SecretStore(opened.vault_for(here, asker))
+        store.check(lender.root, server, name)
         what = f"{name} of {server} in {lender.root} to {borrower} in {to.root}"
         if not asker.confirm(f"Lend {spell_out(what)}?"):
             asker.show("nothing was changed")
-            return 3
+            return DECLINED
         _announce(here, lender.root, "mcpwrap/secret-grant", f"lent: {what}")
         store.grant(lender.root, server, name, to.root, borrower)
         asker.show(f"lent: {spell_out(what)}")
@@ -136,11 +144,39 @@ def _take_back(here: Here, owner: Owner, name: str, to: Owner) -> int:
 
 
 def _server(found: Found, server: str) -> Found:
-    if server not in found.lying().servers:
+    servers = found.lying().servers
+    if server not in servers:
+        meant = nearest(server, servers)
         raise UsageError(
-            f"{found.file_name} has no server `{spell_out(server)}`", hint=f"add `[servers.{spell_out(server)}]` to it first"
+            f"{found.file_name} has no server `{spell_out(server)}`",
+            hint=f"did you mean `{spell_out(meant)}`?" if meant else f"add `[servers.{spell_out(server)}]` to it first",
         )
     return found
+
+
+def _borrowing(option: str, here: Here) -> Found:
+    try:
+        return need(option, here)
+    except ConfigError as error:
+        # the same words as for --project, which wasn't typed
+        if "--project names" in str(error) or "named by --project" in str(error):
+            raise ConfigError(str(error).replace("--project", "--to-project"), hint=error.hint) from error
+        raise
+
+
+def _unasked(found: Found, server: str, name: str) -> str | None:
+    """What is said where no credential of `server` asks for the secret `name`; None where one does."""
+    asked = asked_for(found, server)
+    if name in asked:
+        return None
+    if asked:
+        return f"note: no credential of {spell_out(server)} asks for {name}; it asks for {' and '.join(asked)}"
+    variable = re.sub(r"\W", "_", name, flags=re.ASCII)
+    variable = f"_{variable}" if variable[0].isdigit() else variable
+    return (
+        f"note: no credential of {spell_out(server)} asks for it yet; below [servers.{spell_out(server)}] in "
+        f'{spell_out(found.file_name)}:\n      credentials.{variable} = {{ secret = "{name}" }}'
+    )
 
 
 def _root(here: Here, option: str | None) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mcpwrap.cli import opened
+from mcpwrap.cli.caller import DECLINED
 from mcpwrap.cli.here import Here
 from mcpwrap.cli.opened import Asker
-from mcpwrap.cli.screen import columns, count
+from mcpwrap.cli.screen import columns, count, wrapped
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import ConfigError, McpwrapError, StateError, UsageError, VaultError
 from mcpwrap.identity.keys import Setting, make_vault, move_vault, open_vault, parse_setting, probe_keyring, setting_of
@@ -19,8 +21,10 @@ from mcpwrap.identity.logins import LoginStore
 from mcpwrap.identity.vault import Header, Vault, described, read_header
 from mcpwrap.secret import Secret
 
-DECLINED = 3
-"""Exit code where the person said no."""
+WIDTH = 80
+"""Columns of the narrowest terminal that is thought of."""
+
+INIT = "run `mcpwrap vault init`"
 
 _HELD = (("logins", "login"), ("secrets", "secret"), ("grants", "grant"), ("signing", "signing key"))
 """What a vault holds: as JSON has it, and in words; the kinds of its items but for the logins."""
@@ -35,11 +39,11 @@ def vault() -> None:
     """
 
 
-@vault.command()
+@vault.command(short_help="Make the installation's key, or move it.")
 @click.option("--keyring", is_flag=True, help="Keep the key in the system's keyring (the default).")
 @click.option("--key-file", metavar="PATH", help="Keep it in this file, made with mode 0600; it may lie on another medium.")
 @click.option("--passphrase", is_flag=True, help="Keep it behind a passphrase, asked for here or taken from MCPWRAP_PASSPHRASE.")
-@click.option("--reset", is_flag=True, help="Begin anew: what the old key protects is lost.")
+@click.option("--reset", is_flag=True, help="Begin anew: what the old key protects is taken away.")
 def init(keyring: bool, key_file: str | None, passphrase: bool, reset: bool) -> int:
     """Make the installation's key, or move it.
 
@@ -48,7 +52,7 @@ def init(keyring: bool, key_file: str | None, passphrase: bool, reset: bool) -> 
     """
     here = Here.now()
     wanted = _wanted(here, keyring, key_file, passphrase)
-    with opened.asking(here, "mcpwrap vault init") as asker:
+    with opened.failure_told(here), opened.asking(here, "mcpwrap vault init") as asker:
         try:
             header = read_header(opened.places(here))
         except VaultError as error:
@@ -63,7 +67,7 @@ def init(keyring: bool, key_file: str | None, passphrase: bool, reset: bool) -> 
         return _move(here, asker, wanted, header)
 
 
-@vault.command()
+@vault.command(short_help="Say where the key lies, and whether it opens.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status(as_json: bool) -> int:
     """Say where the key lies, whether it can be had, and what lies in the vault, in numbers. Exit code 1 where it doesn't open."""
@@ -85,11 +89,12 @@ def _make(here: Here, asker: Asker, wanted: Setting, old: Header | None, *, rese
     if reset:
         asker.show(_loss(here, old))
         if not asker.confirm("Begin anew?"):
+            with suppress(StateError):
+                here.announce("", "", opened.MADE, "not reset: the person said no")
             asker.show("nothing was changed")
             return DECLINED
     typed = opened.ask_new_passphrase(here, asker) if wanted.mode == "passphrase" else None
-    # the record comes first: no audit, no change
-    here.announce("", "", "mcpwrap/vault-init", f"{'begins anew' if reset else 'begins'}; its key goes to: {wanted.mode}")
+    opened.announce_made(here, wanted.mode, anew=reset)
     made = make_vault(opened.places(here), str(wanted), here.env, passphrase=typed, reset=reset)
     _configure(here, wanted)
     asker.show(f"the installation's key lies in {spell_out(described(made.header))}.{_advice(made.header)}")
@@ -100,7 +105,7 @@ def _move(here: Here, asker: Asker, wanted: Setting, old: Header) -> int:
     typed = opened.ask_passphrase(here, asker) if old.mode == "passphrase" else None
     vault = open_vault(opened.places(here), str(setting_of(old)), here.env, passphrase=typed)
     new: Secret | None = opened.ask_new_passphrase(here, asker) if wanted.mode == "passphrase" else None
-    here.announce("", "", "mcpwrap/vault-init", f"its key moves from {old.mode} to {wanted.mode}")
+    here.announce("", "", opened.MADE, f"its key moves from {old.mode} to {wanted.mode}")
     moved = move_vault(vault, str(wanted), here.env, passphrase=new)
     _configure(here, wanted)
     asker.show(f"the installation's key was moved to {spell_out(described(moved.header))}; nothing is lost.{_advice(moved.header)}")
@@ -112,12 +117,27 @@ def _move(here: Here, asker: Asker, wanted: Setting, old: Header) -> int:
 def _leave(here: Here, asker: Asker, wanted: Setting | None, header: Header) -> int:
     if wanted is not None and opened.configured(here) != str(wanted):
         # the setting was lost or changed by hand; the person says again what counts
-        here.announce("", "", "mcpwrap/vault-init", f"the setting is put right: {wanted.mode}")
+        here.announce("", "", opened.MADE, f"the setting is put right: {wanted.mode}")
         _configure(here, wanted)
         asker.show(f"config.toml says again that the key lies in {spell_out(described(header))}")
+        _try(here, asker, header)
         return 0
+    _try(here, asker, header)
     asker.show(f"there is a vault already, its key in {spell_out(described(header))}; nothing changed")
     return 0
+
+
+def _try(here: Here, asker: Asker, header: Header) -> None:
+    """Open the vault that is there.
+
+    Raises:
+        VaultError: it doesn't open; why, and the remedy.
+    """
+    typed = opened.ask_passphrase(here, asker) if header.mode == "passphrase" else None
+    try:
+        open_vault(opened.places(here), opened.configured(here), here.env, passphrase=typed).check()
+    except VaultError as error:
+        raise VaultError(f"there is a vault already, and it doesn't open: {error}", hint=error.hint) from error
 
 
 def _configure(here: Here, wanted: Setting) -> None:
@@ -137,7 +157,8 @@ def _loss(here: Here, old: Header | None) -> str:
         facts = _facts(here)
         if facts["state"] == "open":
             held = f" ({_holds(facts['holds'])})"
-    return f"Everything that the old key protects is lost: what you trusted and pinned, logins, secrets{held}."
+    lost = f"Everything that the old key protects is taken away: what you trusted and pinned, logins, secrets{held}."
+    return "\n".join(wrapped(f"{lost} Nothing else is touched: the audit and your files stay.", width=WIDTH, indent=0))
 
 
 def _advice(header: Header) -> str:
@@ -166,22 +187,24 @@ def _facts(here: Here) -> dict[str, Any]:
             return facts | _possible(here, facts["setting"])
         facts |= {"state": "closed", "mode": header.mode, "where": header.where}
         vault = open_vault(opened.places(here), facts["setting"], here.env)
+        vault.check()
         return facts | {"state": "open", "holds": _held(vault)}
     except McpwrapError as error:
-        return facts | {"state": "closed", "why": str(error), "hint": error.hint}
+        place = f" ({error.place})" if isinstance(error, ConfigError) and error.place else ""
+        return facts | {"state": "closed", "why": f"{error}{place}", "hint": error.hint}
 
 
 def _possible(here: Here, setting: str) -> dict[str, str]:
     if setting != "keyring":
-        return {"why": "there is no vault yet", "hint": "mcpwrap vault init"}
+        return {"why": "it is made on command", "hint": INIT}
     found = probe_keyring(here.env)
     if found.backend:
         return {
             "where": found.backend,
-            "why": "there is no vault yet; the first trust, login or secret makes it",
-            "hint": "mcpwrap vault init",
+            "why": "the first trust, login or secret makes it",
+            "hint": INIT,
         }
-    return {"why": f"there is no vault yet: {found.why}", "hint": found.hint}
+    return {"why": found.why, "hint": found.hint}
 
 
 def _held(vault: Vault) -> dict[str, int]:
@@ -209,4 +232,6 @@ def _told(facts: dict[str, Any]) -> list[str]:
         *([["hint", spell_out(facts["hint"])]] if facts.get("hint") else []),
         ["folder", spell_out(facts["folder"])],
     ]
-    return columns(rows, indent=0)
+    indent = max(len(name) for name, _ in rows) + 2
+    # a terminal breaks a longer line in the middle of a word
+    return [line for row in columns(rows, indent=0) for line in wrapped(row, width=WIDTH, indent=indent)]

@@ -24,6 +24,7 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import unquote
 
 from mcpwrap.errors import VaultError
+from mcpwrap.identity.ledger import ANEW_HINT
 
 SERVICE: Final = "mcpwrap"
 """Under which `keyring` files the entry; the user name is the vault's epoch, so that two vaults of one person don't meet."""
@@ -43,7 +44,10 @@ _IFACE: Final = "org.freedesktop.Secret."
 
 T = TypeVar("T")
 
-AGAIN: Final = "then look again: mcpwrap vault status"
+AGAIN: Final = "and look again with `mcpwrap vault status`"
+
+LOST_HINT: Final = f"be the user, on the machine, that made the vault; or where its key is lost {ANEW_HINT}"
+"""Remedies, as an agent may pass them on: each can stand after "ask the user to"."""
 
 
 class Unreachable(VaultError):
@@ -113,7 +117,7 @@ def no_bus() -> Unreachable:
     """Nowhere to look."""
     return Unreachable(
         "there is no session bus here to ask the system's keyring through",
-        hint=f"sign in to the desktop, or set DBUS_SESSION_BUS_ADDRESS; {AGAIN}",
+        hint=f"sign in to the desktop, or set DBUS_SESSION_BUS_ADDRESS, {AGAIN}",
     )
 
 
@@ -158,7 +162,7 @@ class Bus:
                 self.check_default()  # a keyring that was never made or is locked as a whole explains it better
                 raise Missing(
                     "the installation's key isn't in the system's keyring",
-                    hint="was the vault made by another user or elsewhere? `mcpwrap vault init --reset` begins anew",
+                    hint=LOST_HINT,
                 )
             raise _locked()
         session = self._service("OpenSession", "sv", ("plain", ("s", "")))[1]
@@ -291,13 +295,13 @@ def _check_peer(connection: socket.socket) -> None:
 
 
 def _locked() -> Locked:
-    return Locked("the system's keyring is locked", hint=f"unlock it (the desktop does when you sign in), {AGAIN}")
+    return Locked("the system's keyring is locked", hint=f"unlock it (the desktop does at sign-in), {AGAIN}")
 
 
 def _late() -> Unreachable:
     return Unreachable(
         f"the system's keyring didn't answer within {LIMIT_S:.0f} s",
-        hint=f"look whether it waits for you (`seahorse`), {AGAIN}",
+        hint=f"look whether it waits for an answer (`seahorse`), {AGAIN}",
     )
 
 

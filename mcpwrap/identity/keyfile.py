@@ -49,7 +49,7 @@ def read_key(path: str) -> bytes:
     except FileNotFoundError as error:
         raise VaultError(
             f"the key file `{path}` isn't there",
-            hint="mount the medium it lies on, or put your copy of it back; then mcpwrap vault status",
+            hint="mount the medium it lies on, or put your copy of it back",
         ) from error
     except (OSError, ValueError) as error:
         if os.path.islink(path):
@@ -59,12 +59,12 @@ def read_key(path: str) -> bytes:
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
-            raise VaultError(f"the key file `{path}` is no plain file", hint="name a file: mcpwrap vault init --key-file PATH")
+            raise VaultError(f"the key file `{path}` is no plain file", hint="put a file there, or name another path")
         if sys.platform != "win32":
             if found.st_uid != os.geteuid():
                 raise VaultError(f"the key file `{path}` belongs to another user", hint="use a file of your own")
             if found.st_mode & 0o077:
-                raise VaultError(f"the key file `{path}` is open to others", hint=f"chmod 600 {path}")
+                raise VaultError(f"the key file `{path}` is open to others", hint=f"run `chmod 600 {path}`")
         data = os.read(fd, _FILE_LIMIT + 1)
     except OSError as error:
         raise VaultError(f"the key file `{path}` can't be read: {reason(error)}") from error
@@ -73,7 +73,7 @@ def read_key(path: str) -> bytes:
     check_folder(os.path.dirname(path))
     key = key_in(data.decode("ascii", "replace")) if len(data) <= _FILE_LIMIT else None
     if key is None:
-        raise VaultError(f"the key file `{path}` holds no key", hint="it is one line, base64 of 32 bytes; put your copy of it back")
+        raise VaultError(f"the key file `{path}` holds no key", hint="put your copy of it back: one line, base64 of 32 bytes")
     return key
 
 
@@ -87,7 +87,7 @@ def make_key(path: str, key: bytes | None, *, home: str) -> bytes:
     """
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
-        raise VaultError(f"the folder `{folder}` isn't there", hint=f"mkdir -m 700 -p {folder}")
+        raise VaultError(f"the folder `{folder}` isn't there", hint=f"run `mkdir -m 700 -p {folder}`")
     _refuse_project(folder, home)
     check_folder(folder)
     if os.path.lexists(path):

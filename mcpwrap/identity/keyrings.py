@@ -21,8 +21,9 @@ import msgspec
 
 from mcpwrap.core.visible import spell_out
 from mcpwrap.errors import VaultError
-from mcpwrap.identity.bus import LIMIT_S, SERVICE, Locked, Missing, Unreachable, usable
+from mcpwrap.identity.bus import AGAIN, LIMIT_S, LOST_HINT, SERVICE, Locked, Missing, Unreachable, usable
 from mcpwrap.identity.keyfile import key_in, text_of
+from mcpwrap.identity.ledger import ANEW_HINT
 from mcpwrap.identity.vault import SECRET_SERVICE
 
 KNOWN: Final[Mapping[str, str]] = {
@@ -39,7 +40,7 @@ _CHAINER: Final = "keyring.backends.chainer.ChainerBackend"
 """Asks the others one after the other; here one of the known ones is chosen instead."""
 
 NO_KEYRING: Final = "there is no system keyring here to keep the installation's key in"
-INIT_HINT: Final = "mcpwrap vault init --key-file PATH (or --passphrase)"
+INIT_HINT: Final = "run `mcpwrap vault init --key-file PATH` (or --passphrase)"
 
 _REPLY_LIMIT: Final = 64 * 1024
 _START_S: Final = 4.0
@@ -171,7 +172,7 @@ def _talk(process: Any, request: bytes) -> bytes:
     if not parts:
         raise VaultError(
             f"the system's keyring didn't answer within {LIMIT_S:.0f} s",
-            hint="look whether it waits for you in the desktop; without one: mcpwrap vault init --key-file PATH",
+            hint=f"look whether it waits for an answer in the desktop; or {INIT_HINT}",
         )
     return parts[0]
 
@@ -232,7 +233,7 @@ def answer(request: _Request, env: Mapping[str, str]) -> _Reply:
         return replies[0]
     return _Reply(
         why=f"the system's keyring didn't answer within {LIMIT_S:.0f} s",
-        hint="look whether it waits for you in the desktop; without one: mcpwrap vault init --key-file PATH",
+        hint=f"look whether it waits for an answer in the desktop; or {INIT_HINT}",
     )
 
 
@@ -291,7 +292,8 @@ def choose(env: Mapping[str, str], bus: str = "", only: str = "") -> tuple[Backe
             raise VaultError(f"{NO_KEYRING}: {why}", hint=f"{why.hint}; or {INIT_HINT}") from why
         if only:
             raise VaultError(
-                f"the installation's key lies in the {only}, and that isn't here", hint="mcpwrap vault status"
+                f"the installation's key lies in the {only}, and that isn't here",
+                hint=f"bring it back, or {ANEW_HINT}",
             ) from why
         raise VaultError(NO_KEYRING, hint=INIT_HINT) from why
     _, cls, path = max(found, key=lambda each: each[0])
@@ -311,11 +313,11 @@ def fetch(backend: Backend, name: str) -> bytes:
     if text is None:
         raise VaultError(
             "the installation's key isn't in the system's keyring",
-            hint="was the vault made by another user or on another machine? `mcpwrap vault init --reset` begins anew",
+            hint=LOST_HINT,
         )
     key = key_in(text)
     if key is None:
-        raise VaultError("the entry in the system's keyring holds no key", hint="`mcpwrap vault init --reset` begins anew")
+        raise VaultError("the entry in the system's keyring holds no key", hint=f"put the key back, or {ANEW_HINT}")
     return key
 
 
@@ -348,7 +350,7 @@ def erase(backend: Backend, name: str) -> bool:
             return False
         backend.delete_password(SERVICE, name)
         if backend.get_password(SERVICE, name) is not None:
-            raise VaultError("the system's keyring still has the entry", hint=f"take `{SERVICE}` out of it yourself")
+            raise VaultError("the system's keyring still has the entry", hint=f"take `{SERVICE}` out of it by hand")
     except VaultError:
         raise
     except Exception as error:  # noqa: BLE001 - as in fetch
@@ -362,7 +364,7 @@ def _failed(what: str, error: Exception) -> VaultError:
     if kind == "KeyringLocked":
         return Locked(
             "the system's keyring is locked",
-            hint="unlock it (the desktop does when you sign in), then look again: mcpwrap vault status",
+            hint=f"unlock it (the desktop does at sign-in), {AGAIN}",
         )
     number = next((a for a in error.args if isinstance(a, int)), None)
     told = kind if number is None else f"{kind} {number}"

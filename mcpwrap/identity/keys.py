@@ -67,7 +67,7 @@ def parse_setting(text: str) -> Setting:
         return Setting("passphrase")
     raise VaultError(
         f"`{text}` is no place for the installation's key",
-        hint='[vault] key is "keyring", "passphrase" or "file:/an/absolute/path"',
+        hint='set `key` below [vault] to "keyring", "passphrase" or "file:/an/absolute/path"',
     )
 
 
@@ -91,7 +91,7 @@ def open_vault(places: Places, setting: str, env: Mapping[str, str], *, passphra
     """
     header = read_header(places)
     if header is None:
-        raise VaultError("there is no vault yet", hint="mcpwrap vault init")
+        raise VaultError("there is no vault yet", hint="run `mcpwrap vault init`")
     _agree(header, parse_setting(setting))
     return _open(places, header, env, passphrase)
 
@@ -99,11 +99,12 @@ def open_vault(places: Places, setting: str, env: Mapping[str, str], *, passphra
 def make_vault(
     places: Places, setting: str, env: Mapping[str, str], *, passphrase: Secret | None = None, reset: bool = False
 ) -> Vault:
-    """A new vault with a new key (or that of a key file that is there); with `reset` in place of the old one, which is lost.
+    """A new vault with a new key (or that of a key file that is there); with `reset` in place of the old one, which is lost: what
+    that one sealed is taken away.
 
     Raises:
         VaultError: there is one already, or the key can't be kept where `setting` says.
-        StateError: it can't be written.
+        StateError: it can't be written, or something of the old one can't be taken away.
     """
     wanted = parse_setting(setting)
     old: Header | None = None
@@ -113,11 +114,15 @@ def make_vault(
         if not reset:
             raise
     if old is not None and not reset:
-        raise VaultError(f"there is a vault already, its key in {described(old)}", hint="mcpwrap vault status")
+        raise VaultError(f"there is a vault already, its key in {described(old)}", hint="run `mcpwrap vault status`")
     header, key = _keep(places, wanted, Header(wanted.mode, wanted.path, os.urandom(16).hex()), None, env, passphrase)
     vault = create(places, header, key)
     if old is not None and old.epoch != header.epoch:
         _forget(places, old, env)
+    if reset:
+        from mcpwrap.identity.reset import take_away
+
+        take_away(places)
     return vault
 
 
@@ -154,7 +159,7 @@ def _agree(header: Header, wanted: Setting) -> None:
     if made != wanted:
         raise VaultError(
             f"config.toml says that the vault's key is kept by `{wanted}`, and the vault was made with `{made}`",
-            hint=f'put `key = "{made}"` below [vault] in config.toml, or move the key: mcpwrap vault init {_option(wanted)}',
+            hint=f'put `key = "{made}"` below [vault] in config.toml, or run `mcpwrap vault init {_option(wanted)}` to move it',
         )
 
 
@@ -169,7 +174,7 @@ def _open(places: Places, header: Header, env: Mapping[str, str], passphrase: Se
         case "passphrase":
             from mcpwrap.identity.passphrase import given, unwrap
 
-            return Vault(places, header, unwrap(header, given(env, passphrase)))
+            return Vault(places, header, unwrap(header, given(env, passphrase), typed=bool(passphrase)))
         case "keyring" if header.where == SECRET_SERVICE:
             return _from_secret_service(places, header, env)
         case "keyring":  # pragma: no branch - there is no other

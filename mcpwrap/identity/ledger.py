@@ -31,7 +31,9 @@ LEDGER_LIMIT: Final = 4 << 20
 _NAME: Final = "ledger"
 _ANCHOR_LIMIT: Final = 4096
 
-RESET_HINT: Final = "if it was you, with a copy: `mcpwrap vault init --reset` begins anew; trust and logins are given again"
+RESET_HINT: Final = "run `mcpwrap vault init --reset` if this was put back from a copy; trust and logins are given again"
+ANEW_HINT: Final = "run `mcpwrap vault init --reset`; trust and logins are given again"
+"""Remedies, as an agent may pass them on: each can stand after "ask the user to"."""
 
 
 class _Counts(msgspec.Struct):
@@ -133,7 +135,7 @@ class Ledger:
         try:
             data = read_private(path, limit)
         except StateError as error:
-            raise VaultError(f"the vault's {what.decode()} `{path}` can't be used: {error}", hint=RESET_HINT) from error
+            raise VaultError(f"the vault's {what.decode()} `{path}` can't be used: {error}", hint=ANEW_HINT) from error
         mac, payload = data[:MAC_SIZE], data[MAC_SIZE:]
         if not hmac.compare_digest(mac, self._mac(what, payload)):
             raise VaultError(f"the vault's {what.decode()} `{path}` was altered, or belongs to another key", hint=RESET_HINT)
@@ -144,7 +146,7 @@ class Ledger:
             for path, what, kept in ((self._path, b"ledger", counts), (self._anchor, b"anchor", _Counts(counts.total))):
                 payload = msgspec.json.encode(kept)
                 if len(payload) > LEDGER_LIMIT - MAC_SIZE:  # it couldn't be read again
-                    raise StateError("the vault's ledger is full", hint=RESET_HINT)
+                    raise StateError("the vault's ledger is full", hint=ANEW_HINT)
                 replace(path, self._mac(what, payload) + payload)
         except OSError as error:
             raise StateError(f"the vault's ledger can't be written: {reason(error)}") from error

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import structs
 
 from mcpwrap.errors import VaultError
+from mcpwrap.identity.ledger import ANEW_HINT
 from mcpwrap.identity.vault import Header
 from mcpwrap.secret import Secret
 
@@ -39,7 +40,7 @@ def given(env: Mapping[str, str], passphrase: Secret | None) -> Secret:
     if not passphrase:
         raise VaultError(
             "the vault is behind a passphrase, and nobody can be asked for it here",
-            hint=f"give {VARIABLE} to the program that starts this, or move the key: mcpwrap vault init --key-file PATH",
+            hint=f"give {VARIABLE} to the program that starts this, or run `mcpwrap vault init --key-file PATH` to move the key",
         )
     return passphrase
 
@@ -59,8 +60,8 @@ def wrap(header: Header, key: bytes, passphrase: Secret) -> Header:
     return structs.replace(header, wrapped=sealed)
 
 
-def unwrap(header: Header, passphrase: Secret) -> bytes:
-    """The key.
+def unwrap(header: Header, passphrase: Secret, *, typed: bool = True) -> bytes:
+    """The key; `typed` is false where the environment gave the passphrase.
 
     Raises:
         VaultError: it is another passphrase, or the header was altered.
@@ -74,9 +75,12 @@ def unwrap(header: Header, passphrase: Secret) -> bytes:
     try:
         return ChaCha20Poly1305(_stretched(header, passphrase)).decrypt(_NONCE, header.wrapped, _bound(header))
     except InvalidTag as error:
-        raise VaultError(
-            "the passphrase is wrong", hint="try again; without it, `mcpwrap vault init --reset` begins anew"
-        ) from error
+        if not typed:
+            # whoever has the right one elsewhere must not be led to lose everything
+            raise VaultError(
+                f"{VARIABLE} isn't the vault's passphrase", hint=f"give the right {VARIABLE} to the program that starts this"
+            ) from error
+        raise VaultError("the passphrase is wrong", hint=f"type it again, or where it is lost {ANEW_HINT}") from error
 
 
 def _stretched(header: Header, passphrase: Secret) -> bytes:

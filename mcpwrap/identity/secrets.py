@@ -106,6 +106,15 @@ class SecretStore:
             self._vault.remove(_grant(borrower, name))
         return there
 
+    def check(self, root: str, server: str, name: str) -> None:
+        """Check that there is the secret `name` of this project and server.
+
+        Raises:
+            VaultError: there is none, or what lies there doesn't count.
+        """
+        if self._vault.get(_item(Owner(root, server), name)) is None:
+            raise VaultError(f"there is no secret `{name}` of `{server}`", hint=f"mcpwrap secret set {server} {name}")
+
     def grant(self, root: str, server: str, name: str, to_root: str, to_server: str) -> None:
         """Lend the secret `name` of one project's server to another's; one that this borrower has of its own goes first.
 
@@ -114,8 +123,7 @@ class SecretStore:
             StateError: it can't be stored.
         """
         owner, to = Owner(root, server), Owner(to_root, to_server)
-        if self._vault.get(_item(owner, name)) is None:
-            raise VaultError(f"there is no secret `{name}` of `{server}`", hint=f"mcpwrap secret set {server} {name}")
+        self.check(root, server, name)
         if owner == to:
             raise UsageError(f"`{name}` is a secret of `{server}` itself")
         before = self._vault.get(_grant(to, name))

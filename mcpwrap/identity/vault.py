@@ -31,7 +31,7 @@ from msgspec import structs
 
 from mcpwrap.errors import StateError, VaultError
 from mcpwrap.files import check_private, ensure_private, locked, read_private, reason, replace, sync_folder
-from mcpwrap.identity.ledger import MAC_SIZE, RESET_HINT, Ledger, anchor_path, holds_counts, name_of
+from mcpwrap.identity.ledger import ANEW_HINT, MAC_SIZE, RESET_HINT, Ledger, anchor_path, holds_counts, name_of
 
 KEY_SIZE: Final = 32
 HEADER_LIMIT: Final = 16 * 1024
@@ -126,7 +126,7 @@ class Vault:
         if len(key) != KEY_SIZE or not hmac.compare_digest(header.check.encode(), check_of(key, header).encode()):
             raise VaultError(
                 f"the key in {described(header)} isn't the one that this vault was made with, or its header was altered",
-                hint="put the right key back; without it, `mcpwrap vault init --reset` begins anew",
+                hint=f"put the right key back, or where it is lost {ANEW_HINT}",
             )
         self.places = places
         self.header = header
@@ -145,6 +145,14 @@ class Vault:
     def key(self) -> bytes:
         """The installation's key, for a process of ours that works apart; it goes through a pipe and nowhere else."""
         return self._key
+
+    def check(self) -> None:
+        """Check that the ledger can be had; with the key alone nothing that was sealed counts.
+
+        Raises:
+            VaultError: it can't be used.
+        """
+        self._ledger.current("")
 
     # seals (`mcpwrap.core.seal.Seal`)
 
@@ -409,12 +417,12 @@ def read_header(places: Places) -> Header | None:
         header = msgspec.json.decode(read_private(places.header, HEADER_LIMIT), type=Header)
     except (StateError, ValueError, RecursionError) as error:
         if os.path.lexists(places.header):
-            raise VaultError(f"the vault's header `{places.header}` can't be used: {error}", hint=RESET_HINT) from error
+            raise VaultError(f"the vault's header `{places.header}` can't be used: {error}", hint=ANEW_HINT) from error
         if holds_counts(places.state):
-            raise VaultError(f"the vault's header `{places.header}` is gone, and its ledger isn't", hint=RESET_HINT) from error
+            raise VaultError(f"the vault's header `{places.header}` is gone, and its ledger isn't", hint=ANEW_HINT) from error
         return None
     if header.version != 1:
-        raise VaultError("the vault was made by a newer version of mcpwrap", hint="use that version")
+        raise VaultError("the vault was made by a newer version of mcpwrap", hint="use that version of mcpwrap")
     if not _EPOCH.fullmatch(header.epoch):
         raise VaultError(f"the vault's header `{places.header}` was altered", hint=RESET_HINT)
     return header

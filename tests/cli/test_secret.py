@@ -230,9 +230,8 @@ def test_taking_away_always_works(mine: Project, at_terminal: At, home: Path, ke
 
 
 def test_without_a_vault_there_is_nothing_to_list(project: Project) -> None:
-    ended = project.mcpwrap("secret", "list", check=False)
-    assert ended.returncode == 1
-    assert ended.stderr == "error: there is no vault yet\nhint: mcpwrap vault init\n"
+    assert project.mcpwrap("secret", "list").stdout.startswith("no secret is kept")
+    assert listed(project) == []
 
 
 def test_without_a_keyring_a_script_is_told_what_to_choose_and_nothing_is_kept(project: Project, home: Path) -> None:
@@ -241,7 +240,7 @@ def test_without_a_keyring_a_script_is_told_what_to_choose_and_nothing_is_kept(p
     assert ended.returncode == 1
     assert ended.stderr == (
         "error: there is no system keyring here to keep the installation's key in\n"
-        "hint: mcpwrap vault init --key-file PATH (or --passphrase)\n"
+        "hint: run `mcpwrap vault init --key-file PATH` (or --passphrase)\n"
     )
     assert not (home / ".local/share/mcpwrap/vault.key").exists()
 
@@ -254,3 +253,83 @@ def test_a_script_that_trusts_begins_with_a_key_file_and_is_told(project: Projec
     assert f"the key lies in {home}/.local/share/mcpwrap/vault.key now, and your config.toml says so" in said
     assert put(project, "git", "TOKEN", SECRET).returncode == 0
     assert [each["name"] for each in listed(project)] == ["TOKEN"]
+
+
+ASKING = FILE + '[servers.git.credentials.TOKEN]\nsecret = "token"\n'
+
+
+def test_a_name_that_no_credential_asks_for_is_kept_and_said(shop: Project, home: Path, key: Path) -> None:
+    assert put(shop, "git", "TOKEN", SECRET).stdout.endswith(
+        "note: no credential of git asks for it yet; below [servers.git] in mcpwrap.toml:\n"
+        '      credentials.TOKEN = { secret = "TOKEN" }\n'
+    )
+    assert 'credentials._1_2_3 = { secret = "1.2-3" }' in put(shop, "git", "1.2-3", SECRET).stdout
+    # what is shown can be pasted
+    shop.write(FILE.replace("[servers.git]\n", '[servers.git]\ncredentials._1_2_3 = { secret = "1.2-3" }\n'))
+    assert "note" not in put(shop, "git", "1.2-3", SECRET).stdout
+    shop.write(ASKING)
+    assert "note" not in put(shop, "git", "token", SECRET).stdout
+    assert put(shop, "git", "tokn", SECRET).stdout.endswith("note: no credential of git asks for tokn; it asks for token\n")
+    assert kept(home, key, shop.root, "git", "tokn") == SECRET
+
+
+def test_what_the_accepted_file_asks_for_counts_as_asked_for(shop: Project) -> None:
+    shop.write(ASKING)
+    shop.trust()
+    shop.write(FILE)
+    assert "note" not in put(shop, "git", "token", SECRET).stdout
+
+
+def test_the_server_that_was_meant_is_named(shop: Project) -> None:
+    ended = put(shop, "gitt", "TOKEN", SECRET)
+    assert (ended.returncode, ended.stderr) == (2, "error: mcpwrap.toml has no server `gitt`\nhint: did you mean `git`?\n")
+
+
+@pytest.mark.parametrize("command", ["set", "rm", "grant"])
+def test_the_shell_completes_the_names_that_are_asked_for(shop: Project, command: str) -> None:
+    def completed(server: str, text: str) -> str:
+        words = ["mcpwrap", "secret", command, server, text]
+        env = {**shop.env, "_MCPWRAP_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(words), "COMP_CWORD": "4"}
+        ended = subprocess.run([shop.command], cwd=shop.root, env=env, capture_output=True, text=True, check=True)
+        assert ended.stderr == ""
+        return ended.stdout
+
+    shop.write(ASKING)
+    assert completed("git", "to") == "plain,token\n"
+    assert completed("git", "x") == completed("gut", "t") == completed("hub", "t") == "\n"
+    shop.write("broken")
+    assert completed("git", "t") == "\n"
+
+
+def test_nobody_is_asked_to_lend_what_is_not_there(mine: Project, at_terminal: At) -> None:
+    with at_terminal("secret", "grant", "git", "TOKEN", "--to-server", "gut") as person:
+        person.reads("there is no secret `TOKEN` of `git`")
+        assert person.ends() == 1
+        assert "Lend" not in person.seen
+
+
+@pytest.mark.parametrize(("folder", "fact"), [("nowhere", "is no folder"), (".config", "has no `mcpwrap.toml`"), ("", "no folder")])
+def test_a_borrower_that_is_no_project_is_said_by_the_option_that_was_typed(
+    folder: str, fact: str, shop: Project, home: Path
+) -> None:
+    put(shop, "git", "TOKEN", SECRET)
+    ended = shop.mcpwrap("secret", "grant", "git", "TOKEN", "--to-project", str(home / folder) if folder else "", check=False)
+    assert ended.returncode == 2
+    assert fact in ended.stderr
+    assert "--to-project" in ended.stderr
+    assert "--project" not in ended.stderr.replace("--to-project", "")
+
+
+def test_a_vault_that_is_made_on_the_way_is_recorded(project: Project) -> None:
+    project.write(FILE)
+    put(project, "git", "TOKEN", SECRET)
+    digest = json.loads(project.mcpwrap("check", "--json").stdout)["digest"]
+    project.mcpwrap("trust", "--digest", digest)
+    records = [json.loads(line) for line in project.mcpwrap("log", "--json").stdout.splitlines()]
+    no_keyring = "failed: there is no system keyring here to keep the installation's key in"
+    made = ["begins; its key goes to: keyring", no_keyring]
+    assert [record["note"].partition("; folders moved")[0] for record in records if record["method"] == "mcpwrap/vault-init"] == [
+        *made,
+        *made,
+        "begins; its key goes to: file",
+    ]

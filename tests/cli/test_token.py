@@ -242,7 +242,7 @@ def test_without_a_vault_the_remedy_is_named(project: Project, vault: Vault) -> 
     Path(vault.places.header).unlink()
     ended = project.mcpwrap("jwks", check=False)
     assert ended.returncode == 1
-    assert ended.stderr == "error: there is no vault yet\nhint: mcpwrap vault init\n"
+    assert ended.stderr == "error: there is no vault yet\nhint: run `mcpwrap vault init`\n"
 
 
 def test_a_script_rotates_where_the_persons_file_lets_it_and_it_is_recorded(shop: Project, vault: Vault) -> None:

@@ -136,7 +136,12 @@ def test_a_lost_setting_is_put_right_by_saying_it_again(project: Project, key: P
     assert found["state"] == "closed"
     assert found["why"].startswith("config.toml says that the vault's key is kept by `keyring`")
     assert project.mcpwrap("vault", "status", check=False).returncode == 1
-    assert "nothing changed" in project.mcpwrap("vault", "init").stdout
+    ended = project.mcpwrap("vault", "init", check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(
+        "error: there is a vault already, and it doesn't open: config.toml says that the vault's key is kept by `keyring`"
+    )
+    assert f'hint: put `key = "file:{key}"` below [vault] in config.toml' in ended.stderr
     assert status(project)["state"] == "closed"
     project.mcpwrap("vault", "init", "--key-file", str(key))
     assert status(project)["state"] == "open"
@@ -147,10 +152,11 @@ def test_without_a_keyring_the_remedy_is_said(project: Project, home: Path) -> N
     assert ended.returncode == 1
     assert ended.stderr == (
         "error: there is no system keyring here to keep the installation's key in\n"
-        "hint: mcpwrap vault init --key-file PATH (or --passphrase)\n"
+        "hint: run `mcpwrap vault init --key-file PATH` (or --passphrase)\n"
     )
     assert not header(home).exists()
     found = project.mcpwrap("vault", "status")
+    assert found.stdout.count("yet") == 1
     assert "there is none yet" in found.stdout
     assert "mcpwrap vault init --key-file PATH" in found.stdout
 
@@ -205,7 +211,7 @@ def test_two_passphrases_that_differ_make_nothing(shop: Project, at_terminal: At
         person.reads("The same again: ")
         person.types("something else")
         person.reads("the two passphrases differ")
-        assert person.ends() == 3
+        assert person.ends() == 2
     assert not header(home).exists()
 
 
@@ -228,7 +234,8 @@ def test_a_reset_asks_and_says_what_is_lost(shop: Project, at_terminal: At, key:
         assert person.ends() == 0
     before = header(home).read_bytes()
     with at_terminal("vault", "init", "--reset") as person:
-        person.reads("Everything that the old key protects is lost: what you trusted and pinned, logins, secrets")
+        person.reads("Everything that the old key protects is taken away: what you trusted and\npinned, logins, secrets")
+        person.reads("audit and your files stay.")
         person.reads("Begin anew? [y/N] ")
         person.types("")
         person.reads("nothing was changed")
@@ -300,6 +307,91 @@ def test_a_folder_of_the_persons_file_that_cannot_be_written_says_what_is_left_t
     with pytest.raises(StateError, match="read-only file system") as told:
         _configure(Here.now(), Setting("passphrase"))
     assert told.value.hint == f'put `key = "passphrase"` below [vault] in {user_config}'
+
+
+def notes(project: Project) -> list[str]:
+    records = [json.loads(line) for line in project.mcpwrap("log", "--json").stdout.splitlines()]
+    return [record["note"].partition("; folders moved")[0] for record in records if record["method"] == "mcpwrap/vault-init"]
+
+
+def test_a_vault_that_does_not_open_is_said_with_its_remedy(project: Project, key: Path) -> None:
+    project.mcpwrap("vault", "init", "--key-file", str(key))
+    key.rename(key.with_name("elsewhere"))
+    for options in ([], ["--key-file", str(key)]):
+        ended = project.mcpwrap("vault", "init", *options, check=False)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert ended.stderr == (
+            f"error: there is a vault already, and it doesn't open: the key file `{key}` isn't there\n"
+            "hint: mount the medium it lies on, or put your copy of it back\n"
+        )
+    assert notes(project)[1:] == [f"failed: there is a vault already, and it doesn't open: the key file `{key}` isn't there"] * 2
+
+
+def test_a_vault_whose_ledger_is_broken_does_not_open(project: Project, key: Path, home: Path) -> None:
+    project.mcpwrap("vault", "init", "--key-file", str(key))
+    header(home).with_name("ledger").write_bytes(bytes(64))
+    assert project.mcpwrap("vault", "init", check=False).returncode == 1
+    found = status(project)
+    assert found["state"] == "closed"
+    assert "was altered" in found["why"]
+    assert found["hint"].startswith("run `mcpwrap vault init --reset`")
+
+
+def test_what_was_refused_or_failed_is_recorded(shop: Project, at_terminal: At, key: Path, user_config: Path) -> None:
+    shop.mcpwrap("vault", "init", check=False)
+    assert [note.partition(" ")[0] for note in notes(shop)] == ["failed:"]
+    with at_terminal("vault", "init", "--key-file", str(key)) as person:
+        assert person.ends() == 0
+    with at_terminal("vault", "init", "--reset") as person:
+        person.reads("Begin anew? [y/N] ")
+        person.types("")
+        assert person.ends() == 3
+    user_config.write_text(USER_FILE + f'[vault]\nkey = "file:{key}"\n')
+    shop.mcpwrap("vault", "init", "--key-file", "/nowhere/key", check=False)
+    assert notes(shop)[1:] == [
+        "begins; its key goes to: file",
+        "not reset: the person said no",
+        "its key moves from file to file",
+        "failed: the folder `/nowhere` isn't there",
+    ]
+
+
+def test_a_mistake_in_the_persons_file_is_said_with_its_place(project: Project, user_config: Path) -> None:
+    user_config.write_text("[trust]\nscripted = true\n[vault]\nkye = 1\n")
+    assert f"({user_config}:4" in status(project)["why"]
+
+
+def test_no_line_of_the_status_is_broken_within_a_word(project: Project, user_config: Path, key: Path) -> None:
+    project.mcpwrap("vault", "init", "--key-file", str(key))
+    user_config.write_text(USER_FILE)
+    lines = project.mcpwrap("vault", "status", check=False).stdout.splitlines()
+    assert all(len(line) <= 80 or len(line.split()) <= 2 for line in lines)
+    assert any(line.startswith(" ") for line in lines)
+
+
+def test_the_list_of_commands_cuts_no_sentence(project: Project) -> None:
+    for group in ("vault", "secret"):
+        assert "..." not in project.mcpwrap(group, "--help").stdout.partition("Commands:")[2]
+
+
+def test_an_option_without_its_value_names_the_command_that_explains_it(project: Project) -> None:
+    ended = project.mcpwrap("vault", "init", "--key-file", check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("hint: `mcpwrap vault init --help` says what it takes\n")
+    assert "hint: `mcpwrap --help`" in project.mcpwrap("--nothing", check=False).stderr
+
+
+def test_a_wrong_passphrase_of_the_environment_invites_to_no_reset(project: Project) -> None:
+    script(project, ["vault", "init", "--passphrase"], WORDS + "\n")
+    env = {**project.env, "MCPWRAP_PASSPHRASE": "wrong horse battery staple"}
+    ended = subprocess.run(
+        [project.command, "vault", "init"], env=env, cwd=project.root, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "error: there is a vault already, and it doesn't open: MCPWRAP_PASSPHRASE isn't the vault's passphrase\n"
+        "hint: give the right MCPWRAP_PASSPHRASE to the program that starts this\n"
+    )
 
 
 def script(project: Project, args: list[str], text: str) -> str:

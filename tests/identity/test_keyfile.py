@@ -54,7 +54,7 @@ def test_one_that_is_open_to_others_is_refused(path: Path, mode: int) -> None:
     path.chmod(mode)
     with pytest.raises(VaultError, match="is open to others") as told:
         read_key(str(path))
-    assert told.value.hint == f"chmod 600 {path}"
+    assert told.value.hint == f"run `chmod 600 {path}`"
     with pytest.raises(VaultError, match="is open to others"):
         made(path)
 
@@ -98,7 +98,7 @@ def test_a_file_that_is_not_there_is_said(path: Path) -> None:
     assert "mount" in told.value.hint
     with pytest.raises(VaultError, match=f"the folder `{path}` isn't there") as told:
         made(path / "key")
-    assert told.value.hint == f"mkdir -m 700 -p {path}"
+    assert told.value.hint == f"run `mkdir -m 700 -p {path}`"
 
 
 def test_a_huge_or_broken_file_holds_no_key(path: Path) -> None:

@@ -75,7 +75,7 @@ def test_without_a_vault_the_remedy_is_said(places: Places, setting: str) -> Non
     for each in ("keyring", "passphrase", setting):
         with pytest.raises(VaultError, match="there is no vault yet") as told:
             open_vault(places, each, {})
-        assert told.value.hint == "mcpwrap vault init"
+        assert told.value.hint == "run `mcpwrap vault init`"
     for each in ("passphrase", setting):
         with pytest.raises(VaultError, match="there is no vault yet"):
             ensure_vault(places, each, {})
@@ -161,8 +161,11 @@ def test_a_shim_that_has_no_passphrase_says_so(places: Places) -> None:
 
 def test_a_wrong_passphrase_is_said(places: Places) -> None:
     make_vault(places, "passphrase", {}, passphrase=WORDS)
-    with pytest.raises(VaultError, match="the passphrase is wrong"):
+    with pytest.raises(VaultError, match="MCPWRAP_PASSPHRASE isn't the vault's passphrase") as told:
         open_vault(places, "passphrase", {"MCPWRAP_PASSPHRASE": "correct horse battery stable"})
+    assert "--reset" not in told.value.hint
+    with pytest.raises(VaultError, match="the passphrase is wrong"):
+        open_vault(places, "passphrase", {}, passphrase=Secret("correct horse battery stable"))
 
 
 def test_a_short_passphrase_is_refused(places: Places) -> None:
@@ -259,8 +262,10 @@ def test_a_reset_begins_anew_and_the_old_does_not_count(places: Places, setting:
     old.put(ONE, b"payload")
     new = make_vault(places, f"file:{tmp_path / 'new'}", {}, reset=True)
     assert new.key != old.key
-    with pytest.raises(VaultError):
-        new.get(ONE)
+    assert new.get(ONE) is None
+    with pytest.raises(StateError):
+        old.put(ONE, b"payload")
+    assert new.get(ONE) is None
     new.put(ONE, b"new")
     assert new.get(ONE) == b"new"
 
@@ -293,7 +298,7 @@ def test_without_a_keyring_nothing_is_made_and_one_sentence_says_why(places: Pla
     with pytest.raises(VaultError) as told:
         ensure_vault(places, "keyring", {**NOWHERE, "HOME": str(tmp_path)})
     assert str(told.value) == NO_KEYRING
-    assert told.value.hint == "mcpwrap vault init --key-file PATH (or --passphrase)"
+    assert told.value.hint == "run `mcpwrap vault init --key-file PATH` (or --passphrase)"
     assert not os.path.lexists(places.state)
 
 
