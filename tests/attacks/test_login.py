@@ -234,7 +234,7 @@ def test_a_host_that_only_looks_like_one_is_said(host: str, reads: str, provider
     provider.provider.describes(authorization_endpoint="https://login.example/auth")
     plain = provider.desk()
     provider.signs_in(plain)
-    assert plain.shown == []
+    assert "Look twice" not in plain.text
 
 
 # forged identity
