@@ -19,6 +19,7 @@ import msgspec
 from mcpwrap.cli import completion
 from mcpwrap.cli.here import Here
 from mcpwrap.cli.identity import Meant, meant, network_of, where_key_lies
+from mcpwrap.cli.logins_view import stamp
 from mcpwrap.cli.opened import Asker, asking, vault_for
 from mcpwrap.core.credentials import LOCAL
 from mcpwrap.core.visible import spell_out
@@ -199,7 +200,8 @@ def _closing(signed: SignedIn, vault: Vault) -> str:
 def facts_of(card: Card) -> dict[str, Any]:
     """A login for programs; no secret is in it."""
     facts = {name: getattr(card, name) for name in card.__struct_fields__ if name != "claims"}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
+    found = {name: list(value) if isinstance(value, tuple) else value for name, value in facts.items()}
+    return found | {"logged_in_at": stamp(card.logged_in_at)}
 
 
 class _Screen:

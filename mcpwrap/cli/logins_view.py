@@ -129,11 +129,12 @@ def _facts(login: Login) -> dict[str, Any]:
         "scopes": list(card.scopes),
         "resources": list(card.resources),
         "refreshable": card.refreshable,
-        "logged_in_at": _stamp(card.logged_in_at),
-        "expires_at": None if login.until is None else _stamp(login.until),
+        "logged_in_at": stamp(card.logged_in_at),
+        "expires_at": None if login.until is None else stamp(login.until),
         "ended": card.ended,
     }
 
 
-def _stamp(seconds: float) -> str:
+def stamp(seconds: float) -> str:
+    """An instant as programs read it (RFC 3339)."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -311,6 +311,8 @@ class Run:
         try:
             if learned.first_sight:
                 pins.remember(found.project, self._name, learned)
+                # what this session took itself is no change for it
+                self.assessment = msgspec.structs.replace(found, pinned=pins.remembered(found.project, self._name))
                 text = f"what {self._name} offers is pinned as it was seen first ({_counted(learned) or 'its greeting'})"
                 # a long list comes page by page: it is said once, and recorded each time
                 if not learned.items or learned.items.keys() - self._pinned_kinds:

@@ -36,7 +36,7 @@ def held_by(server: str, error: McpwrapError) -> str:
     fact = str(error)
     if isinstance(error, ConfigError) and error.place:
         fact += f" ({error.place})"
-    return held(server, fact, f"mend that: {error.hint}" if error.hint else "")
+    return held(server, fact, error.hint)
 
 
 def exited(
