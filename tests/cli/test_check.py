@@ -201,12 +201,12 @@ def test_where_the_vault_doesnt_open_it_says_that_trust_cant_be_told_and_still_l
     ended = project.mcpwrap("check", check=False)
     assert ended.returncode == 1
     assert plain(ended.stdout, project) == (
-        f"error: the key file `{key}` is open to others\nhint: chmod 600 {key}\n"
+        f"error: the key file `{key}` is open to others\nhint: run `chmod 600 {key}`\n"
         "mcpwrap.toml: no fault, 1 server; whether it is trusted can't be told\ndigest  DIGEST\n"
     )
     facts = json.loads(project.mcpwrap("check", "--json", check=False).stdout)
     assert facts["trust"] == "unknown"
-    assert facts["vault"] == {"message": f"the key file `{key}` is open to others", "hint": f"chmod 600 {key}"}
+    assert facts["vault"] == {"message": f"the key file `{key}` is open to others", "hint": f"run `chmod 600 {key}`"}
     project.write(TYPO)
     ended = project.mcpwrap("check", check=False)
     assert ended.returncode == 2

@@ -134,7 +134,7 @@ def test_where_the_vault_doesnt_open_the_record_is_shown_and_why_no_more_can_be_
     key = key_file_of(os.environ)
     key.chmod(0o644)
     assert explain(accepted, "k7f2")[1].endswith(
-        f"today: can't be said, the key file `{key}` is open to others; next: chmod 600 {key}\n"
+        f"today: can't be said, the key file `{key}` is open to others; next: run `chmod 600 {key}`\n"
     )
 
 

@@ -238,11 +238,11 @@ def test_a_vault_that_doesnt_open_isnt_called_untrusted(project: Project, damage
         key.unlink()
         why, hint = (
             f"the key file `{key}` isn't there",
-            "mount the medium it lies on, or put your copy of it back; then mcpwrap vault status",
+            "mount the medium it lies on, or put your copy of it back",
         )
     else:
         key.chmod(0o644)
-        why, hint = f"the key file `{key}` is open to others", f"chmod 600 {key}"
+        why, hint = f"the key file `{key}` is open to others", f"run `chmod 600 {key}`"
     text = project.mcpwrap("status").stdout
     assert text.startswith(f"{project.root.name}   can't be told: {why}\n")
     assert text.endswith(f"next   {hint}\n")
@@ -277,7 +277,7 @@ def test_a_keyring_that_is_locked_is_said_in_place_of_the_trust(
         desktop.lock()
         text = mcpwrap("status")
     assert text.startswith(f"{project.root.name}   can't be told: the system's keyring is locked\n")
-    assert re.search(r"^next   unlock it \(.*\), then look again: mcpwrap vault status$", text, re.MULTILINE)
+    assert re.search(r"^next   unlock it \(.*\),? and look again with `mcpwrap vault status`$", text, re.MULTILINE)
 
 
 def test_before_anything_was_trusted_a_vault_that_doesnt_open_comes_next(project: Project) -> None:
@@ -286,7 +286,7 @@ def test_before_anything_was_trusted_a_vault_that_doesnt_open_comes_next(project
     key.chmod(0o644)
     text = status(project)
     assert text.startswith("SHOP   untrusted   ")
-    assert text.endswith(f"next   chmod 600 {key}\n")
+    assert text.endswith(f"next   run `chmod 600 {key}`\n")
 
 
 def test_of_what_a_held_session_refused_only_the_fact_stands_there_on_one_line(project: Project) -> None:

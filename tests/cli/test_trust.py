@@ -427,7 +427,7 @@ def test_a_vault_that_doesnt_open_is_said_before_anything_is_shown(shop: Project
     key.chmod(0o644)
     with at_terminal("trust") as person:
         assert person.ends() == 1
-        assert person.rest == f"error: the key file `{key}` is open to others\nhint: chmod 600 {key}\n"
+        assert person.rest == f"error: the key file `{key}` is open to others\nhint: run `chmod 600 {key}`\n"
 
 
 def test_what_was_trusted_isnt_asked_for_again_while_the_vault_doesnt_open(trusted: Project, at_terminal: At) -> None:
