@@ -60,13 +60,15 @@ def _token() -> re.Pattern[str]:
 class Known:
     """Secrets that were delivered, the newest first. It shows none of them."""
 
-    __slots__ = ("_secrets", "_texts")
+    __slots__ = ("_heads", "_secrets", "_texts")
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._secrets = tuple(dict.fromkeys(secrets))[:KNOWN_KEPT]
         texts = {secret.reveal() for secret in self._secrets}
         # one may begin with another: the longer one first, so that nothing of it is left over
         self._texts = tuple(sorted((text for text in texts if len(text) >= KNOWN_LENGTH), key=len, reverse=True))
+        # (tokens of one issuer begin alike: most texts are told to hold none of them by one look)
+        self._heads = tuple({text[:KNOWN_LENGTH] for text in self._texts})
 
     def __repr__(self) -> str:
         return f"Known({len(self._texts)})"
@@ -75,9 +77,15 @@ class Known:
         """These, and `secrets`, which are newer."""
         return Known((*secrets, *self._secrets))
 
+    def _may_be_in(self, text: str) -> bool:
+        for head in self._heads:  # noqa: SIM110 - a generator costs more than the look
+            if head in text:
+                return True
+        return False
+
     def redacted(self, text: str) -> str:
         """`text` without them, and without the beginning of one that it ends in the middle of."""
-        if len(text) < KNOWN_LENGTH:
+        if len(text) < KNOWN_LENGTH or not self._may_be_in(text):
             return text
         for secret in self._texts:
             if secret in text:

@@ -25,9 +25,10 @@ def scrubbed(command: Command, known: Known) -> Command:
     changed: dict[str, Any] = {}
     for name in _TEXTS:
         text = getattr(entry, name)
-        if type(text) is str and (clean := known.redacted(text)) != text:
+        if text and type(text) is str and (clean := known.redacted(text)) is not text:
             changed[name] = clean
-    reasons = tuple(replace(reason, text=known.redacted(reason.text)) for reason in entry.reasons)
-    if reasons != entry.reasons:
-        changed["reasons"] = reasons
+    for reason in entry.reasons:
+        if known.redacted(reason.text) is not reason.text:
+            changed["reasons"] = tuple(replace(each, text=known.redacted(each.text)) for each in entry.reasons)
+            break
     return Record(replace(entry, **changed)) if changed else command
