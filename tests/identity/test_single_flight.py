@@ -112,15 +112,18 @@ def refreshed_by_the_killed(
 ) -> None:
     """In each round an asker per login, killed at its point; afterwards every login is as good as before."""
     before = provider.state()
-    in_time = 0
+    in_time, longest_s = 0, 0.0
     for _ in range(rounds):
         began = time.monotonic()
         askers = sorted(((next(points), n, Asker(job(vault, bearer(key), wanted()))) for n, key in enumerate(logins)))
         for at_s, _n, asker in askers:
             select.select([], [], [], max(0.0, began + at_s - time.monotonic()))
             in_time += asker.killed()
+        died = time.monotonic()
         for key in logins:
             forgotten(key)
+        longest_s = max(longest_s, time.monotonic() - died)
+    print(f"{rounds * len(logins)} kills, {in_time} in time; the next one waited {longest_s:.2f} s at most")
     provider.switch()
     # those who come after: nobody is kept waiting by the dead, and no login was lost
     found = gather([apart.start(job(vault, bearer(key), wanted())) for key in logins])
@@ -128,8 +131,7 @@ def refreshed_by_the_killed(
     after = provider.state()
     assert after["reused"] == before["reused"]
     # most of them died before they had anything, and many of those had been heard at the provider
-    # (how many kills come in time is the machine's doing; without any the test would show nothing)
-    assert in_time > rounds * len(logins) / 10
+    assert in_time > rounds * len(logins) / 2
     assert after["refreshes"] - before["refreshes"] > rounds * len(logins) / 4
     assert [card.ended for card in LoginStore(vault).cards()] == [""] * len(logins)
 
@@ -138,7 +140,7 @@ def test_a_login_survives_askers_that_are_killed_at_100_points(
     vault: Vault, provider: Provider, logins: list[str], forgotten: Callable[[str], None]
 ) -> None:
     chance = random.Random(1)  # noqa: S311 - only points in time
-    points = iter(lambda: chance.uniform(0.0, 0.8), None)
+    points = iter(lambda: chance.uniform(0.0, 0.5), None)
     refreshed_by_the_killed(vault, provider, logins, forgotten, 20, points)
 
 
@@ -147,7 +149,7 @@ def test_a_login_survives_askers_that_are_killed_while_the_provider_takes_its_ti
 ) -> None:
     provider.switch(late=["/token"], late_ms=400)
     chance = random.Random(2)  # noqa: S311 - only points in time
-    points = iter(lambda: chance.uniform(0.5, 1.2), None)
+    points = iter(lambda: chance.uniform(0.4, 0.9), None)
     refreshed_by_the_killed(vault, provider, logins, forgotten, 6, points)
 
 
